@@ -1,0 +1,12 @@
+//! Tidegate's control plane: turns Kubernetes objects into the routing table of [`tidegate_proxy`], and tells back what it did.
+//!
+//! ```text
+//! source -> snapshot -> translate -> publisher (proxy)
+//!                           |
+//!                           +-> publish (status, events), admin, logs, metrics
+//! ```
+
+pub mod diagnostic;
+pub mod object;
+pub mod policy;
+pub mod reconcile;

@@ -1,0 +1,153 @@
+//! Why a request was not served by an endpoint: one enum of stable reasons, with the status that each becomes.
+
+use http::StatusCode;
+
+/// The reason of an answer that the proxy made itself. Its name is stable: access log, metrics and the optional response header
+/// carry it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Reason {
+    /// The request target or its path is malformed or ambiguous.
+    BadPath,
+    /// The host is missing, malformed, doubled, or at odds with the target's authority.
+    BadHost,
+    /// Framing or a header breaks RFC 9110 or 9112.
+    BadRequest,
+    /// The host belongs to another TLS profile than the one the connection was made with.
+    Misdirected,
+    /// The target is longer than allowed.
+    TargetTooLong,
+    /// The header block is larger than allowed.
+    HeadersTooLarge,
+    /// The header block did not arrive in time.
+    HeaderTimeout,
+    /// The request body paused too long.
+    BodyTimeout,
+    /// The request body is larger than the route allows.
+    BodyTooLarge,
+    /// No rule names the host, and nothing is there for the rest.
+    NoHost,
+    /// The host is known, but no rule matches the path.
+    NoPath,
+    /// The rule's Service, or its port, does not exist.
+    NoService,
+    /// The Service has no endpoint that could serve.
+    NoEndpoints,
+    /// The backend is of a kind that is not supported.
+    UnsupportedBackend,
+    /// A protection of the route could not be understood, so that the route refuses.
+    ProtectionRefused,
+    /// A redirect that the route asks for.
+    Redirect,
+    /// http to https.
+    HttpsRedirect,
+    /// No connection could be made to an endpoint.
+    ConnectFailed,
+    /// No connection stood in time.
+    ConnectTimeout,
+    /// The TLS handshake with an endpoint failed.
+    UpstreamTls,
+    /// The endpoint broke off, or broke the protocol.
+    UpstreamReset,
+    /// The endpoint did not answer in time.
+    ReadTimeout,
+    /// The endpoint did not take the request in time.
+    SendTimeout,
+    /// The client went away before its answer.
+    ClientGone,
+    /// The process serves as many connections as it may.
+    TooManyConnections,
+    /// A part of the proxy failed on this request; the log says how.
+    Internal,
+}
+
+impl Reason {
+    /// Every reason, for documentation and metrics.
+    pub const ALL: &'static [Self] = &[
+        Self::BadPath,
+        Self::BadHost,
+        Self::BadRequest,
+        Self::Misdirected,
+        Self::TargetTooLong,
+        Self::HeadersTooLarge,
+        Self::HeaderTimeout,
+        Self::BodyTimeout,
+        Self::BodyTooLarge,
+        Self::NoHost,
+        Self::NoPath,
+        Self::NoService,
+        Self::NoEndpoints,
+        Self::UnsupportedBackend,
+        Self::ProtectionRefused,
+        Self::Redirect,
+        Self::HttpsRedirect,
+        Self::ConnectFailed,
+        Self::ConnectTimeout,
+        Self::UpstreamTls,
+        Self::UpstreamReset,
+        Self::ReadTimeout,
+        Self::SendTimeout,
+        Self::ClientGone,
+        Self::TooManyConnections,
+        Self::Internal,
+    ];
+
+    /// Returns the stable name, as logs and metrics carry it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::BadPath => "bad_path",
+            Self::BadHost => "bad_host",
+            Self::BadRequest => "bad_request",
+            Self::Misdirected => "misdirected",
+            Self::TargetTooLong => "target_too_long",
+            Self::HeadersTooLarge => "headers_too_large",
+            Self::HeaderTimeout => "header_timeout",
+            Self::BodyTimeout => "body_timeout",
+            Self::BodyTooLarge => "body_too_large",
+            Self::NoHost => "no_host",
+            Self::NoPath => "no_path",
+            Self::NoService => "no_service",
+            Self::NoEndpoints => "no_endpoints",
+            Self::UnsupportedBackend => "unsupported_backend",
+            Self::ProtectionRefused => "protection_refused",
+            Self::Redirect => "redirect",
+            Self::HttpsRedirect => "https_redirect",
+            Self::ConnectFailed => "connect_failed",
+            Self::ConnectTimeout => "connect_timeout",
+            Self::UpstreamTls => "upstream_tls",
+            Self::UpstreamReset => "upstream_reset",
+            Self::ReadTimeout => "read_timeout",
+            Self::SendTimeout => "send_timeout",
+            Self::ClientGone => "client_gone",
+            Self::TooManyConnections => "too_many_connections",
+            Self::Internal => "internal",
+        }
+    }
+
+    /// Returns the status that a client sees. A redirect's own status is the route's; 308 stands here for it.
+    #[must_use]
+    pub fn status(self) -> StatusCode {
+        match self {
+            Self::BadPath | Self::BadHost | Self::BadRequest => StatusCode::BAD_REQUEST,
+            Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
+            Self::TargetTooLong => StatusCode::URI_TOO_LONG,
+            Self::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::HeaderTimeout | Self::BodyTimeout | Self::ClientGone => StatusCode::REQUEST_TIMEOUT,
+            Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::NoHost | Self::NoPath => StatusCode::NOT_FOUND,
+            Self::NoService | Self::NoEndpoints | Self::UnsupportedBackend | Self::ProtectionRefused | Self::TooManyConnections => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            Self::Redirect | Self::HttpsRedirect => StatusCode::PERMANENT_REDIRECT,
+            Self::ConnectFailed | Self::UpstreamTls | Self::UpstreamReset => StatusCode::BAD_GATEWAY,
+            Self::ConnectTimeout | Self::ReadTimeout | Self::SendTimeout => StatusCode::GATEWAY_TIMEOUT,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+}
+
+impl std::fmt::Display for Reason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

@@ -1,0 +1,43 @@
+//! Redirects: to a fixed place, or to the same place under another scheme or host.
+
+use http::{HeaderValue, StatusCode};
+
+use crate::model::{HostName, Scheme};
+
+/// An answer with a `Location`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Redirect {
+    /// Which requests it answers.
+    pub when: RedirectWhen,
+    /// Where to.
+    pub to: RedirectTarget,
+    /// The status, 300 to 308.
+    pub status: StatusCode,
+}
+
+/// Which requests a redirect answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RedirectWhen {
+    /// All.
+    Always,
+    /// Those for exactly `/`.
+    Root,
+    /// Those in clear text, but for `/.well-known/acme-challenge/` (RFC 8555 §8.3 asks for it over http).
+    ClearText,
+}
+
+/// Where a redirect leads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RedirectTarget {
+    /// This `Location`, as written.
+    Fixed(HeaderValue),
+    /// The same scheme, host and port with this path; the query is dropped.
+    Path(HeaderValue),
+    /// The same path and query under another scheme or host; `None` keeps the client's. The port is the public one of the scheme.
+    Same {
+        /// The new scheme.
+        scheme: Option<Scheme>,
+        /// The new host.
+        host: Option<HostName>,
+    },
+}

@@ -1,0 +1,19 @@
+//! The nouns of routing, as typed values. Nothing here does I/O.
+
+mod certificate;
+mod cidr;
+mod condition;
+mod host;
+mod host_map;
+mod origin;
+mod path;
+mod policy;
+
+pub use certificate::{Certificate, InvalidCertificate};
+pub use cidr::{CidrSet, InvalidCidr, canonical_ip};
+pub use condition::{Conditions, HeaderCondition, QueryCondition, RequestFacts};
+pub use host::{HostMatch, HostName, InvalidHost, request_host};
+pub use host_map::HostMap;
+pub use origin::Origin;
+pub use path::{BadPath, NormalPath, PathMatch, RequestPath, normalize};
+pub use policy::{Compatibility, Limits, Scheme, Timeouts, UpstreamProtocol};

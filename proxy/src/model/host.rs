@@ -1,0 +1,183 @@
+//! Names of hosts, as rules write them and as requests carry them.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+/// A host name: lower case, without port and trailing dot. Cheap to clone.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct HostName(Arc<str>);
+
+/// A host name that cannot be one.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a host name: {1}")]
+pub struct InvalidHost(pub String, pub &'static str);
+
+impl HostName {
+    /// Returns the name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for HostName {
+    type Err = InvalidHost;
+
+    /// Reads a DNS name (RFC 1123 labels; underscores are accepted because they are in use). Upper case is folded and one
+    /// trailing dot dropped. Wildcards are refused: they are a [`HostMatch`].
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let bad = |why| Err(InvalidHost(text.to_owned(), why));
+        let name = text.strip_suffix('.').unwrap_or(text);
+        if name.is_empty() {
+            return bad("it is empty");
+        }
+        if name.len() > 253 {
+            return bad("it is longer than 253 characters");
+        }
+        for label in name.split('.') {
+            if label.is_empty() {
+                return bad("it has an empty label");
+            }
+            if label.len() > 63 {
+                return bad("it has a label longer than 63 characters");
+            }
+            if label.starts_with('-') || label.ends_with('-') {
+                return bad("a label starts or ends with a hyphen");
+            }
+            if !label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_') {
+                return bad("it has a character that is not a letter, a digit, a hyphen or an underscore");
+            }
+        }
+        Ok(Self(name.to_ascii_lowercase().into()))
+    }
+}
+
+impl fmt::Display for HostName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for HostName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+/// Which hosts a rule is for. Ordered by precedence: the more specific comes first.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum HostMatch {
+    /// Exactly this name.
+    Exact(HostName),
+    /// One label more than this name (`*.example.com` of an Ingress).
+    OneLabel(HostName),
+    /// One or more labels more than this name (`*.example.com` of a Gateway listener).
+    ManyLabels(HostName),
+    /// Every host that nothing else names.
+    Any,
+}
+
+impl HostMatch {
+    /// Reads the host of an Ingress rule: empty is any, a leading `*.` stands for exactly one label.
+    ///
+    /// # Errors
+    /// What is left after the wildcard is not a host name.
+    pub fn of_ingress(text: &str) -> Result<Self, InvalidHost> {
+        if text.is_empty() {
+            return Ok(Self::Any);
+        }
+        match text.strip_prefix("*.") {
+            Some(suffix) => suffix.parse().map(Self::OneLabel),
+            None => text.parse().map(Self::Exact),
+        }
+    }
+}
+
+impl fmt::Display for HostMatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exact(name) => name.fmt(f),
+            Self::OneLabel(suffix) | Self::ManyLabels(suffix) => write!(f, "*.{suffix}"),
+            Self::Any => f.write_str("*"),
+        }
+    }
+}
+
+/// Reads the host out of a request's authority (`Host` header or `:authority`): port and one trailing dot dropped, lower case.
+/// Borrows where the text is already so. An IPv6 literal keeps its brackets.
+///
+/// # Errors
+/// The text cannot be an authority (RFC 3986 §3.2.2): user information, white space, a bad port, an empty host.
+pub fn request_host(authority: &str) -> Result<Cow<'_, str>, InvalidHost> {
+    let bad = |why| InvalidHost(authority.to_owned(), why);
+    let (host, port) = match authority.strip_prefix('[') {
+        Some(rest) => {
+            let (inside, after) = rest.split_once(']').ok_or_else(|| bad("the bracket is not closed"))?;
+            if inside.parse::<std::net::Ipv6Addr>().is_err() {
+                return Err(bad("what stands in brackets is not an IPv6 address"));
+            }
+            let host = authority.get(..inside.len() + 2).unwrap_or(authority);
+            match after.strip_prefix(':') {
+                Some(port) => (host, port),
+                None if after.is_empty() => (host, ""),
+                None => return Err(bad("something other than a port follows the bracket")),
+            }
+        }
+        None => authority.split_once(':').unwrap_or((authority, "")),
+    };
+    if !port.bytes().all(|b| b.is_ascii_digit()) || port.len() > 5 {
+        return Err(bad("the port is not a number"));
+    }
+    let host = host.strip_suffix('.').unwrap_or(host);
+    if host.is_empty() {
+        return Err(bad("it is empty"));
+    }
+    let literal = host.starts_with('[');
+    if !literal
+        && !host.bytes().all(|b| {
+            b.is_ascii_alphanumeric()
+                || matches!(
+                    b,
+                    b'-' | b'_' | b'.' | b'~' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=' | b'%'
+                )
+        })
+    {
+        return Err(bad("it has a character that no host has"));
+    }
+    if host.bytes().any(|b| b.is_ascii_uppercase()) {
+        return Ok(Cow::Owned(host.to_ascii_lowercase()));
+    }
+    Ok(Cow::Borrowed(host))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_fold_case_and_drop_a_trailing_dot() {
+        assert_eq!("Shop.Example.COM.".parse::<HostName>().map(|n| n.to_string()), Ok("shop.example.com".to_owned()));
+    }
+
+    #[test]
+    fn names_that_cannot_be_hosts_are_refused() {
+        let long = "a".repeat(64);
+        for bad in ["", ".", "a..b", "-a", "a-", "*.a", "a b", "a/b", "a:80", long.as_str()] {
+            assert!(bad.parse::<HostName>().is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn the_host_of_a_request_loses_port_dot_and_case() {
+        for (authority, host) in
+            [("a.b", "a.b"), ("A.b:80", "a.b"), ("a.b.:8080", "a.b"), ("[::1]:80", "[::1]"), ("a:", "a"), ("10.0.0.1:1", "10.0.0.1")]
+        {
+            assert_eq!(request_host(authority).as_deref(), Ok(host), "{authority}");
+        }
+        for bad in ["", ":80", "a:b", "a b", "u@h", "[::1", "[x]", "[::1]x", ".", "a:123456"] {
+            assert!(request_host(bad).is_err(), "{bad:?}");
+        }
+    }
+}

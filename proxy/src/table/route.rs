@@ -1,0 +1,47 @@
+//! Routes: what is done with a request that a rule takes.
+
+use std::sync::Arc;
+
+use crate::error::Reason;
+use crate::filter::Filter;
+use crate::model::{Compatibility, Conditions, HostMatch, Origin, PathMatch, Timeouts};
+use crate::upstream::Upstream;
+
+/// One rule's path, compiled.
+#[derive(Debug)]
+pub struct Route {
+    /// The object that asked for it.
+    pub origin: Arc<Origin>,
+    /// The host of the rule, for labels and logs.
+    pub host: HostMatch,
+    /// The path of the rule; `None` for a default backend.
+    pub path: Option<PathMatch>,
+    /// What a request must have besides; empty takes all.
+    pub conditions: Conditions,
+    /// Whose conventions hold.
+    pub compatibility: Compatibility,
+    /// Steps before the backend, sorted by [`crate::filter::Stage`].
+    pub filters: Box<[Filter]>,
+    /// What serves the request.
+    pub backend: Backend,
+}
+
+/// What serves a request.
+#[derive(Debug, Clone)]
+pub enum Backend {
+    /// Endpoints.
+    Forward(Forward),
+    /// Nothing can: answered with this reason.
+    Unavailable(Reason),
+}
+
+/// Where and how a request is forwarded.
+#[derive(Debug, Clone)]
+pub struct Forward {
+    /// The backend's shared state.
+    pub upstream: Arc<Upstream>,
+    /// How long to wait for it.
+    pub timeouts: Timeouts,
+    /// Namespace, name and port of the Service in the field's terms, for labels and logs.
+    pub service: Arc<Origin>,
+}
