@@ -111,17 +111,13 @@ impl Certificate {
 
 /// Says what is wrong with a PEM key without a byte of it.
 fn pem_problem(error: &rustls::pki_types::pem::Error) -> String {
-    match error {
-        rustls::pki_types::pem::Error::NoItemsFound => "none found".to_owned(),
-        rustls::pki_types::pem::Error::MissingSectionEnd { .. } => "a section has no end".to_owned(),
-        rustls::pki_types::pem::Error::IllegalSectionStart { .. } => "a section start is malformed".to_owned(),
-        other => {
-            if matches!(other, rustls::pki_types::pem::Error::Base64Decode(_)) {
-                "it is not valid base64".to_owned()
-            } else {
-                "it cannot be read".to_owned()
-            }
-        }
+    use rustls::pki_types::pem::Error;
+    if matches!(error, Error::NoItemsFound) {
+        "none found".to_owned()
+    } else if matches!(error, Error::MissingSectionEnd { .. } | Error::IllegalSectionStart { .. }) {
+        "a section's start or end is malformed".to_owned()
+    } else {
+        "it cannot be decoded".to_owned()
     }
 }
 
