@@ -1,6 +1,10 @@
 //! What only flags can say: how the process is laid out. Everything that an object can change is in the [`Table`](crate::table::Table).
 
+mod log_format;
+
 use std::time::Duration;
+
+pub use log_format::{InvalidLogFormat, LogFormat, Piece, Shape, Variable};
 
 /// Layout of the process.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,11 +23,13 @@ pub struct Settings {
     pub upstream_idle: Duration,
     /// Whether answers that the proxy makes carry their reason in `X-Tidegate-Reason`. Default off.
     pub reason_header: bool,
-    /// Where the access log goes.
+    /// Where the access log goes. Default standard output.
     pub access_log: AccessLog,
+    /// How its lines look. Default ingress-nginx's line.
+    pub access_log_format: LogFormat,
 }
 
-/// Where the access log goes, and how a line looks.
+/// Where the access log goes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum AccessLog {
     /// Nowhere.
@@ -46,6 +52,7 @@ impl Default for Settings {
             upstream_idle: Duration::from_secs(30),
             reason_header: false,
             access_log: AccessLog::default(),
+            access_log_format: LogFormat::default(),
         }
     }
 }

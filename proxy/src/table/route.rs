@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::error::Reason;
 use crate::filter::Filter;
 use crate::model::{Compatibility, Conditions, HostMatch, Origin, PathMatch, Timeouts};
+use crate::observe::RouteSeries;
 use crate::upstream::Upstream;
 
 /// One rule's path, compiled.
@@ -24,6 +25,9 @@ pub struct Route {
     pub filters: Box<[Filter]>,
     /// What serves the request.
     pub backend: Backend,
+    /// What counts its requests: [`Metrics::route`](crate::observe::Metrics::route) gives it, so that a route built anew goes on
+    /// counting where its predecessor was. `Arc::default()` counts nowhere.
+    pub series: Arc<RouteSeries>,
 }
 
 /// What serves a request.
