@@ -9,7 +9,8 @@ pub use redirect::{Redirect, RedirectTarget, RedirectWhen};
 use crate::error::Reason;
 
 /// One step of a route.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Filter {
     /// Answers every request with this reason's status: a protection that could not be understood.
     Refuse(Reason),

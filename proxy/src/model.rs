@@ -3,6 +3,7 @@
 mod certificate;
 mod cidr;
 mod condition;
+pub(crate) mod dump;
 mod host;
 mod host_map;
 mod origin;

@@ -2,6 +2,7 @@
 //!
 //! Listeners lead to hosts, a host to paths, a path to an ordered list of candidates, the first whose conditions hold is the route.
 
+mod dump;
 mod host;
 mod route;
 mod tls;
@@ -9,6 +10,10 @@ mod tls;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+pub use dump::{
+    BackendDump, CertificateDump, HostCertificateDump, HostDump, HostMatchDump, ListenerDump, RouteDump, TableDump, TimeoutsDump, TlsDump,
+    Wildcard,
+};
 pub use host::{Conflict, Host, HostBuilder};
 pub use route::{Backend, Forward, Route};
 pub use tls::{SessionTickets, TlsTable};

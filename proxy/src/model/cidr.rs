@@ -32,7 +32,10 @@ impl CidrSet {
             },
             IpNet::V4(v4) => IpNet::V4(v4),
         };
-        self.0.push(net.trunc());
+        // Sorted and without doubles, so that sets that hold the same networks are equal.
+        if let Err(at) = self.0.binary_search(&net.trunc()) {
+            self.0.insert(at, net.trunc());
+        }
         Ok(())
     }
 

@@ -2,6 +2,8 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
+use super::dump;
+
 /// What of a request conditions look at.
 #[derive(Debug, Clone, Copy)]
 pub struct RequestFacts<'a> {
@@ -15,27 +17,32 @@ pub struct RequestFacts<'a> {
 
 /// Conditions of one route; all must hold. Ordered by precedence (Gateway API: a method first, then more headers, then more
 /// query parameters).
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, serde::Serialize)]
 pub struct Conditions {
     /// The only method taken; `None` takes all.
+    #[serde(serialize_with = "dump::method", skip_serializing_if = "Option::is_none")]
     pub method: Option<Method>,
     /// Headers that must be there.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub headers: Vec<HeaderCondition>,
     /// Query parameters that must be there.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub query: Vec<QueryCondition>,
 }
 
 /// A header with this exact value.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize)]
 pub struct HeaderCondition {
     /// The header's name.
+    #[serde(serialize_with = "dump::header_name")]
     pub name: HeaderName,
     /// Its whole value.
+    #[serde(serialize_with = "dump::header_value")]
     pub value: HeaderValue,
 }
 
 /// A query parameter with this exact value, compared as written.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize)]
 pub struct QueryCondition {
     /// The parameter's name.
     pub name: String,

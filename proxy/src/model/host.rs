@@ -60,6 +60,12 @@ impl fmt::Display for HostName {
     }
 }
 
+impl serde::Serialize for HostName {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
 impl fmt::Debug for HostName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(&self.0, f)
@@ -102,6 +108,12 @@ impl fmt::Display for HostMatch {
             Self::OneLabel(suffix) | Self::ManyLabels(suffix) => write!(f, "*.{suffix}"),
             Self::Any => f.write_str("*"),
         }
+    }
+}
+
+impl serde::Serialize for HostMatch {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 

@@ -27,6 +27,12 @@ impl FromStr for NormalPath {
     }
 }
 
+impl serde::Serialize for NormalPath {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
 impl fmt::Display for NormalPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -40,7 +46,8 @@ impl fmt::Debug for NormalPath {
 }
 
 /// How a rule matches a path. Ordered by precedence: exact first, then the longer prefix.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum PathMatch {
     /// This path alone; a trailing slash counts.
     Exact(NormalPath),
