@@ -1,12 +1,12 @@
-//! Paths: how a request's target is read, and how rules match it.
+//! Paths of rules, and how they match.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-/// A path in normal form: escapes decoded (but for `%2F`, `%5C`, `%25`, `%3F` and `%23`, in capitals), slashes merged, dot segments
-/// resolved, a leading slash.
+use super::{BadPath, normalize};
+
+/// A path in normal form, as [`normalize`] makes it.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NormalPath(Arc<str>);
 
@@ -91,47 +91,4 @@ impl fmt::Display for PathMatch {
             Self::Prefix(path) => path.fmt(f),
         }
     }
-}
-
-/// The path of a request, read once.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RequestPath<'a> {
-    /// The path in normal form, for matching.
-    pub path: Cow<'a, str>,
-    /// Whether dot segments were resolved: then the normal path, escaped again, goes upstream and not the client's own.
-    pub dots_resolved: bool,
-}
-
-/// A path that could mean two things to two readers, or nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum BadPath {
-    /// It does not start with a slash.
-    #[error("the path does not start with a slash")]
-    NotAbsolute,
-    /// `%` is not followed by two hexadecimal digits.
-    #[error("the path has a % that two hexadecimal digits do not follow")]
-    BadEscape,
-    /// It has a NUL.
-    #[error("the path has a NUL byte")]
-    Nul,
-    /// It has a dot segment that only some readers would see: one formed through `%2F`, `%5C`, `\` or `;`.
-    #[error("the path has a dot segment formed through an escaped slash, a backslash or a semicolon")]
-    HiddenDots,
-    /// It climbs above the root.
-    #[error("the path climbs above the root")]
-    AboveRoot,
-    /// It is not UTF-8.
-    #[error("the path is not UTF-8")]
-    NotUtf8,
-}
-
-/// Brings a path into normal form. Borrows where it already is.
-///
-/// # Errors
-/// See [`BadPath`].
-pub fn normalize(raw: &str) -> Result<RequestPath<'_>, BadPath> {
-    if !raw.starts_with('/') {
-        return Err(BadPath::NotAbsolute);
-    }
-    Ok(RequestPath { path: Cow::Borrowed(raw), dots_resolved: false })
 }
