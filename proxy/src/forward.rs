@@ -7,6 +7,7 @@ use arc_swap::ArcSwap;
 use http::{Request, Response};
 
 use crate::body::Body;
+use crate::drain::Drain;
 use crate::error::Reason;
 use crate::model::Scheme;
 use crate::settings::Settings;
@@ -51,13 +52,15 @@ pub struct Worker {
     pub state: Arc<State>,
     /// What flags say.
     pub settings: Arc<Settings>,
+    /// Whether serving ends; tunnels register here.
+    pub drain: Drain,
 }
 
 impl Worker {
     /// Makes a worker's context, on the worker's own thread.
     #[must_use]
-    pub fn new(id: usize, table: Arc<ArcSwap<Table>>, state: Arc<State>, settings: Arc<Settings>) -> Self {
-        Self { id, table, state, settings }
+    pub fn new(id: usize, table: Arc<ArcSwap<Table>>, state: Arc<State>, settings: Arc<Settings>, drain: Drain) -> Self {
+        Self { id, table, state, settings, drain }
     }
 
     /// Looks at the table anew after a swap, and clears pools of what is gone. Called when the publisher wakes the worker.

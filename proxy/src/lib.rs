@@ -16,10 +16,12 @@
 //! | [`filter`] | what a route does to a request before it is forwarded |
 //! | [`table`] | the routing table and its builder |
 //! | [`state`] | what survives a swap of tables |
+//! | [`drain`] | whether the process still wants to serve, and its open tunnels |
 //! | [`forward`] | the life of one request |
 //! | [`server`] | workers, sockets, TLS, connections, drain, the publisher |
 
 pub mod body;
+pub mod drain;
 pub mod error;
 pub mod filter;
 pub mod forward;
