@@ -1,0 +1,413 @@
+//! What a client's connection is doing, and since when: the one clock behind every timeout of a connection.
+//!
+//! hyper has a timer for request heads, but it starts at the end of the response before, so that it cannot tell an idle client from
+//! a slow one; and it costs a timer per request. Here the connection only notes what it does, and the worker looks at all of its
+//! connections in turn (a *sweep*): no timer and no reading of a clock per request. A limit is met up to one sweep late.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering::Relaxed};
+use std::task::Waker;
+use std::time::Duration;
+
+use futures_util::task::AtomicWaker;
+
+use super::Phase;
+use crate::model::Limits;
+
+/// How long a connection whose end was begun in an orderly way may take to end, when nothing is being served on it.
+const GRACE: Duration = Duration::from_secs(5);
+/// How long a connection that never sent a byte is kept once sockets are closed: its first request may be under way.
+const FIRST_REQUEST: Duration = Duration::from_secs(1);
+
+/// What is spoken on a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Protocol {
+    /// HTTP/1.0 and 1.1.
+    Http1 = 1,
+    /// HTTP/2.
+    Http2 = 2,
+}
+
+/// Whether a request has a body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum RequestBody {
+    None,
+    Some,
+}
+
+/// What a connection is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+enum Doing {
+    /// Nothing was read yet; or, after a handshake, nothing of HTTP.
+    Opened,
+    /// What comes before HTTP has begun: a PROXY header, a TLS handshake, the bytes that tell which HTTP it is.
+    Handshake,
+    /// A request's head has begun. HTTP/2 is never here: its heads come between other frames.
+    Head,
+    /// At least one request is served.
+    Serving,
+    /// Between two requests.
+    Idle,
+    /// It is not HTTP any more; who uses it has limits of its own.
+    Over,
+}
+
+/// What a sweep found to be due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Due {
+    /// Nothing.
+    Nothing,
+    /// An orderly end: no more requests than those that are served.
+    Close,
+    /// The end at once: a head did not arrive in time.
+    HeadLate,
+    /// The end at once: the orderly one did not come.
+    CloseLate,
+    /// The end at once: the client takes no bytes.
+    WriteStalled,
+}
+
+/// What one connection is doing. Shared by its stream, its services and its worker's sweep, which all run on one thread; it is made
+/// of atomics only because hyper asks for a stream that could move. The orderings are relaxed therefore.
+#[derive(Debug)]
+pub(super) struct Activity {
+    limits: Arc<Limits>,
+    /// A [`Protocol`], or 0 while it is not known.
+    protocol: AtomicU8,
+    /// Whether the connection was opened after the drain had begun.
+    late: bool,
+    doing: AtomicU8,
+    in_flight: AtomicU32,
+    /// Milliseconds since it began to do that.
+    for_ms: AtomicU32,
+    /// Whether the last write had to wait.
+    blocked: AtomicBool,
+    /// Milliseconds since then.
+    blocked_ms: AtomicU32,
+    closing: AtomicBool,
+    /// Whether the last request came with a body.
+    had_body: AtomicBool,
+    due: AtomicU8,
+    waker: AtomicWaker,
+}
+
+impl Activity {
+    /// Begins the watch over a connection that was accepted in this phase.
+    pub(super) fn new(limits: Arc<Limits>, phase: Phase) -> Self {
+        Self {
+            limits,
+            protocol: AtomicU8::new(0),
+            late: phase != Phase::Serving,
+            doing: AtomicU8::new(Doing::Opened as u8),
+            in_flight: AtomicU32::new(0),
+            for_ms: AtomicU32::new(0),
+            blocked: AtomicBool::new(false),
+            blocked_ms: AtomicU32::new(0),
+            closing: AtomicBool::new(false),
+            had_body: AtomicBool::new(false),
+            due: AtomicU8::new(Due::Nothing as u8),
+            waker: AtomicWaker::new(),
+        }
+    }
+
+    fn doing(&self) -> Doing {
+        [Doing::Opened, Doing::Handshake, Doing::Head, Doing::Serving, Doing::Idle]
+            .into_iter()
+            .find(|&doing| doing as u8 == self.doing.load(Relaxed))
+            .unwrap_or(Doing::Over)
+    }
+
+    fn speaks(&self, protocol: Protocol) -> bool {
+        self.protocol.load(Relaxed) == protocol as u8
+    }
+
+    fn begin(&self, doing: Doing) {
+        self.doing.store(doing as u8, Relaxed);
+        self.for_ms.store(0, Relaxed);
+        // What was due was so for what it did before.
+        self.due.store(Due::Nothing as u8, Relaxed);
+    }
+
+    /// Returns the limits of the connection.
+    pub(super) fn limits(&self) -> &Arc<Limits> {
+        &self.limits
+    }
+
+    /// Notes that HTTP is spoken from now on. The time that the first request's head may take counts from the accepting.
+    pub(super) fn begin_http(&self, protocol: Protocol) {
+        self.protocol.store(protocol as u8, Relaxed);
+        self.doing.store(Doing::Opened as u8, Relaxed);
+    }
+
+    /// Notes that HTTP is over; the stream may live on as a tunnel.
+    pub(super) fn end_http(&self) {
+        self.begin(Doing::Over);
+    }
+
+    /// Notes that bytes came from the client.
+    pub(super) fn bytes_came(&self) {
+        let doing = self.doing.load(Relaxed);
+        if doing == Doing::Serving as u8 {
+        } else if doing == Doing::Idle as u8 {
+            if self.speaks(Protocol::Http1) {
+                self.begin(Doing::Head);
+            }
+        } else if doing == Doing::Opened as u8 {
+            if self.speaks(Protocol::Http2) {
+                self.begin(Doing::Idle);
+            } else {
+                let next = if self.speaks(Protocol::Http1) { Doing::Head } else { Doing::Handshake };
+                self.doing.store(next as u8, Relaxed);
+            }
+        }
+    }
+
+    /// Notes that a write has to wait for the client.
+    pub(super) fn write_waits(&self) {
+        if !self.blocked.load(Relaxed) {
+            self.blocked_ms.store(0, Relaxed);
+            self.blocked.store(true, Relaxed);
+        }
+    }
+
+    /// Notes that the client took bytes.
+    pub(super) fn bytes_taken(&self) {
+        if self.blocked.load(Relaxed) {
+            self.blocked.store(false, Relaxed);
+            if self.due() == Due::WriteStalled {
+                self.due.store(Due::Nothing as u8, Relaxed);
+            }
+        }
+    }
+
+    /// Counts a request in, with or without a body; the guard counts it out.
+    pub(super) fn serve(self: &Arc<Self>, body: RequestBody) -> Serving {
+        self.had_body.store(body == RequestBody::Some, Relaxed);
+        self.in_flight.store(self.in_flight.load(Relaxed) + 1, Relaxed);
+        self.begin(Doing::Serving);
+        Serving(Arc::clone(self))
+    }
+
+    /// Whether the last request came with a body, which may not have been read to its end.
+    pub(super) fn had_body(&self) -> bool {
+        self.had_body.load(Relaxed)
+    }
+
+    /// Notes that an orderly end has begun.
+    pub(super) fn close(&self) {
+        self.closing.store(true, Relaxed);
+        self.for_ms.store(0, Relaxed);
+        self.due.store(Due::Nothing as u8, Relaxed);
+    }
+
+    /// Has this task woken when something is due. It is enough to call it once per task: the waker of a task stays the same.
+    pub(super) fn wake_when_due(&self, waker: &Waker) {
+        self.waker.register(waker);
+    }
+
+    /// Returns what is due, as of the last sweep and of what the connection did since.
+    pub(super) fn due(&self) -> Due {
+        [Due::Close, Due::HeadLate, Due::CloseLate, Due::WriteStalled]
+            .into_iter()
+            .find(|&due| due as u8 == self.due.load(Relaxed))
+            .unwrap_or(Due::Nothing)
+    }
+
+    /// Whether anything is due; a cheap question for every poll.
+    pub(super) fn anything_due(&self) -> bool {
+        self.due.load(Relaxed) != Due::Nothing as u8
+    }
+
+    /// Takes note that this much time has passed, finds what is due in this phase, and wakes the connection if something is.
+    pub(super) fn sweep(&self, passed: Duration, phase: Phase) {
+        let passed = u32::try_from(passed.as_millis()).unwrap_or(u32::MAX);
+        for clock in [&self.for_ms, &self.blocked_ms] {
+            clock.store(clock.load(Relaxed).saturating_add(passed), Relaxed);
+        }
+        self.judge(phase);
+    }
+
+    /// Finds what is due in this phase, and wakes the connection if something is.
+    pub(super) fn judge(&self, phase: Phase) {
+        let due = self.what_is_due(phase);
+        self.due.store(due as u8, Relaxed);
+        if due != Due::Nothing {
+            self.waker.wake();
+        }
+    }
+
+    fn what_is_due(&self, phase: Phase) -> Due {
+        let passed = |clock: &AtomicU32, limit: Duration| u128::from(clock.load(Relaxed)) >= limit.as_millis();
+        let doing = self.doing();
+        if doing == Doing::Over {
+            return Due::Nothing;
+        }
+        if self.blocked.load(Relaxed) && passed(&self.blocked_ms, self.limits.write_timeout) {
+            return Due::WriteStalled;
+        }
+        let closing = self.closing.load(Relaxed);
+        if closing && doing != Doing::Serving {
+            return if passed(&self.for_ms, GRACE) { Due::CloseLate } else { Due::Nothing };
+        }
+        let http2 = self.speaks(Protocol::Http2);
+        let sockets_close = phase >= Phase::Closing;
+        if http2 && !closing && (sockets_close || (phase == Phase::Draining && !self.late)) {
+            return Due::Close;
+        }
+        let head_late = passed(&self.for_ms, self.limits.header_timeout);
+        match doing {
+            Doing::Opened if head_late || (sockets_close && passed(&self.for_ms, FIRST_REQUEST)) => Due::Close,
+            Doing::Handshake if head_late || (sockets_close && passed(&self.for_ms, GRACE)) => Due::HeadLate,
+            Doing::Head if head_late => Due::HeadLate,
+            Doing::Idle if sockets_close => Due::Close,
+            Doing::Idle if passed(&self.for_ms, if http2 { self.limits.h2_idle } else { self.limits.keep_alive }) => Due::Close,
+            Doing::Opened | Doing::Handshake | Doing::Head | Doing::Serving | Doing::Idle | Doing::Over => Due::Nothing,
+        }
+    }
+}
+
+/// A request that is served, until its response has been handed to the protocol.
+#[derive(Debug)]
+pub(super) struct Serving(Arc<Activity>);
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let in_flight = self.0.in_flight.load(Relaxed).saturating_sub(1);
+        self.0.in_flight.store(in_flight, Relaxed);
+        if in_flight == 0 {
+            self.0.begin(Doing::Idle);
+        }
+    }
+}
+
+/// Returns how often to look, so that the shortest of these limits is met within an eighth of itself, and at most a second late.
+pub(super) fn sweep_interval<'l>(limits: impl Iterator<Item = &'l Limits>) -> Duration {
+    let shortest = limits.flat_map(|l| [l.header_timeout, l.keep_alive, l.h2_idle, l.write_timeout]).min();
+    shortest.map_or(Duration::from_secs(1), |limit| (limit / 8).clamp(Duration::from_millis(10), Duration::from_secs(1)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn opened(protocol: Protocol, phase: Phase) -> Arc<Activity> {
+        let activity = Activity::new(limits(), phase);
+        activity.begin_http(protocol);
+        Arc::new(activity)
+    }
+
+    fn limits() -> Arc<Limits> {
+        Arc::new(Limits {
+            header_timeout: 3 * SECOND,
+            keep_alive: 5 * SECOND,
+            h2_idle: 7 * SECOND,
+            write_timeout: 4 * SECOND,
+            ..Limits::default()
+        })
+    }
+
+    /// Sweeps until something is due; returns what, and after how many sweeps.
+    fn first_due(activity: &Activity, phase: Phase) -> (Due, u32) {
+        for sweep in 1..100 {
+            activity.sweep(SECOND, phase);
+            if activity.anything_due() {
+                return (activity.due(), sweep);
+            }
+        }
+        (Due::Nothing, 100)
+    }
+
+    #[test]
+    fn a_slow_head_an_idle_client_and_a_silent_one_have_limits_of_their_own() {
+        let silent = opened(Protocol::Http1, Phase::Serving);
+        assert_eq!(first_due(&silent, Phase::Serving), (Due::Close, 3));
+
+        let slow = opened(Protocol::Http1, Phase::Serving);
+        slow.bytes_came();
+        assert_eq!(first_due(&slow, Phase::Serving), (Due::HeadLate, 3));
+
+        let idle = opened(Protocol::Http1, Phase::Serving);
+        drop(idle.serve(RequestBody::None));
+        assert_eq!(first_due(&idle, Phase::Serving), (Due::Close, 5));
+        idle.bytes_came();
+        assert_eq!(first_due(&idle, Phase::Serving), (Due::HeadLate, 3));
+    }
+
+    #[test]
+    fn trickling_bytes_do_not_prolong_a_head() {
+        let slow = opened(Protocol::Http1, Phase::Serving);
+        slow.bytes_came();
+        slow.sweep(SECOND, Phase::Serving);
+        slow.bytes_came();
+        slow.sweep(SECOND, Phase::Serving);
+        slow.bytes_came();
+        assert_eq!(first_due(&slow, Phase::Serving), (Due::HeadLate, 1));
+    }
+
+    #[test]
+    fn nothing_is_due_while_a_request_is_served() {
+        for protocol in [Protocol::Http1, Protocol::Http2] {
+            let activity = opened(protocol, Phase::Closing);
+            let (one, two) = (activity.serve(RequestBody::None), activity.serve(RequestBody::None));
+            if protocol == Protocol::Http2 {
+                assert_eq!(first_due(&activity, Phase::Closing), (Due::Close, 1), "GOAWAY lets streams finish");
+                activity.close();
+            }
+            assert_eq!(first_due(&activity, Phase::Closing), (Due::Nothing, 100));
+            drop(one);
+            assert_eq!(first_due(&activity, Phase::Closing), (Due::Nothing, 100));
+            drop(two);
+            assert_ne!(first_due(&activity, Phase::Closing).0, Due::Nothing);
+        }
+    }
+
+    #[test]
+    fn only_a_client_that_takes_nothing_at_all_is_cut() {
+        let activity = opened(Protocol::Http1, Phase::Serving);
+        let serving = activity.serve(RequestBody::None);
+        for _ in 0..10 {
+            activity.write_waits();
+            activity.sweep(SECOND, Phase::Serving);
+            activity.sweep(SECOND, Phase::Serving);
+            activity.bytes_taken();
+        }
+        assert_eq!(activity.due(), Due::Nothing);
+        activity.write_waits();
+        assert_eq!(first_due(&activity, Phase::Serving), (Due::WriteStalled, 4));
+        drop(serving);
+    }
+
+    #[test]
+    fn http2_goes_away_at_the_drain_and_a_late_one_when_sockets_close() {
+        let early = opened(Protocol::Http2, Phase::Serving);
+        assert_eq!(first_due(&early, Phase::Draining), (Due::Close, 1));
+        let late = opened(Protocol::Http2, Phase::Draining);
+        late.sweep(SECOND, Phase::Draining);
+        assert_eq!(late.due(), Due::Nothing);
+        assert_eq!(first_due(&late, Phase::Closing), (Due::Close, 1));
+    }
+
+    #[test]
+    fn idle_http1_stays_while_draining_and_goes_when_sockets_close() {
+        let idle = opened(Protocol::Http1, Phase::Serving);
+        drop(idle.serve(RequestBody::None));
+        idle.sweep(SECOND, Phase::Draining);
+        assert_eq!(idle.due(), Due::Nothing);
+        assert_eq!(first_due(&idle, Phase::Closing), (Due::Close, 1));
+        idle.close();
+        assert_eq!(first_due(&idle, Phase::Closing), (Due::CloseLate, 5), "an end that does not come");
+    }
+
+    #[test]
+    fn sweeps_are_an_eighth_of_the_shortest_limit_and_a_second_at_most() {
+        assert_eq!(sweep_interval([].into_iter()), SECOND);
+        assert_eq!(sweep_interval([Limits::default()].iter()), SECOND);
+        let short = Limits { keep_alive: Duration::from_millis(400), ..Limits::default() };
+        assert_eq!(sweep_interval([Limits::default(), short].iter()), Duration::from_millis(50));
+    }
+}

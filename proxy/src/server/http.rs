@@ -1,0 +1,262 @@
+//! HTTP on a connection: requests go to [`forward`], timeouts and the drain come from the connection's [`Activity`].
+
+use std::convert::Infallible;
+use std::future::{Future, poll_fn};
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use http::header::{CONNECTION, HeaderValue};
+use http::{Request, Response, StatusCode, Version};
+use http_body::{Body as _, Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
+use hyper::service::{HttpService, service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio_rustls::server::TlsStream;
+
+use super::activity::{Activity, Due, Protocol, RequestBody, Serving};
+use super::handshake::{Established, Transport};
+use super::stream::ClientStream;
+use crate::body::{Body, BodyError};
+use crate::error::Reason;
+use crate::forward::{self, Connection};
+use crate::model::Limits;
+
+/// By how many bytes hyper's limits stand above ours, so that it is our answer that clients see.
+const BACKSTOP: usize = 16 * 1024;
+/// What hyper takes without an allocation for each request.
+const USUAL_HEADERS: usize = 100;
+/// The overhead of a field in the size of an HTTP/2 header list (RFC 9113 §6.5.2).
+const FIELD_OVERHEAD: usize = 32;
+/// When an HTTP/2 client is asked whether it is still there, and how long it may take to answer.
+const H2_PING: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(20));
+/// How much of a response waits in an HTTP/2 stream for a client that is slower than its backend, in bytes.
+const H2_SEND_BUFFER: usize = 128 * 1024;
+/// How long bytes are still taken from a client that goes on sending after the last answer.
+const LINGER: Duration = Duration::from_secs(5);
+
+/// How HTTP on a connection ended.
+#[derive(Debug)]
+pub(super) enum Ended {
+    /// In an orderly way, or as a tunnel.
+    Orderly,
+    /// hyper gave up.
+    Failed(hyper::Error),
+    /// We cut it.
+    Cut(Due),
+}
+
+/// Speaks HTTP on a connection until its end.
+pub(super) async fn serve(worker: Rc<forward::Worker>, established: Established, activity: Arc<Activity>) -> (Rc<Connection>, Ended) {
+    let Established { transport, protocol, connection } = established;
+    let connection = Rc::new(connection);
+    activity.begin_http(protocol);
+    let exchange = Exchange { worker, connection: Rc::clone(&connection), activity };
+    let ended = match (transport, protocol) {
+        (Transport::Clear(stream), Protocol::Http1) => http1(stream, exchange).await,
+        (Transport::Tls(stream), Protocol::Http1) => http1(*stream, exchange).await,
+        (Transport::Clear(stream), Protocol::Http2) => http2(stream, exchange).await,
+        (Transport::Tls(stream), Protocol::Http2) => http2(*stream, exchange).await,
+    };
+    (connection, ended)
+}
+
+async fn http1<S: OverTcp>(stream: S, exchange: Exchange) -> Ended {
+    let activity = Arc::clone(&exchange.activity);
+    let limits = activity.limits();
+    let mut builder = http1::Builder::new();
+    // A client that closes its side while it waits counts as gone, so that its request does not occupy a backend for nobody.
+    builder.half_close(false).header_read_timeout(None).max_header_size(limits.header_bytes + limits.target_bytes + BACKSTOP);
+    if limits.headers > USUAL_HEADERS {
+        builder.max_headers(limits.headers + 1);
+    }
+    let service = service_fn(move |request| exchange.clone().respond(request));
+    let mut http = builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
+    let ended = drive(Pin::new(&mut http), &activity, Protocol::Http1).await;
+    activity.end_http();
+    let answered_early = match &ended {
+        Ended::Orderly => activity.had_body(),
+        Ended::Failed(error) => error.is_parse(),
+        Ended::Cut(_) => false,
+    };
+    if answered_early && let Some(parts) = http.into_parts() {
+        linger(parts.io.into_inner().into_tcp()).await;
+    }
+    ended
+}
+
+async fn http2<S: OverTcp>(stream: S, exchange: Exchange) -> Ended {
+    let activity = Arc::clone(&exchange.activity);
+    let limits = activity.limits();
+    let mut builder = http2::Builder::new(OnThisThread);
+    let (interval, timeout) = H2_PING;
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(limits.h2_streams)
+        .max_header_list_size(header_list_backstop(limits))
+        .max_send_buf_size(H2_SEND_BUFFER)
+        .keep_alive_interval(interval)
+        .keep_alive_timeout(timeout);
+    let service = service_fn(move |request| exchange.clone().respond(request));
+    let mut http = Box::pin(builder.serve_connection(TokioIo::new(stream), service));
+    let ended = drive(http.as_mut(), &activity, Protocol::Http2).await;
+    activity.end_http();
+    ended
+}
+
+fn header_list_backstop(limits: &Limits) -> u32 {
+    u32::try_from(limits.header_bytes + limits.target_bytes + BACKSTOP + FIELD_OVERHEAD * limits.headers).unwrap_or(u32::MAX)
+}
+
+/// Polls a connection to its end, and ends it when that is due.
+async fn drive<C: EndsOrderly>(mut http: Pin<&mut C>, activity: &Activity, protocol: Protocol) -> Ended {
+    let mut registered = false;
+    poll_fn(move |cx| {
+        if !registered {
+            activity.wake_when_due(cx.waker());
+            registered = true;
+        }
+        loop {
+            // HTTP/2 says which streams it still serves: it may go away at any moment.
+            if activity.anything_due() && protocol == Protocol::Http2 && activity.due() == Due::Close {
+                activity.close();
+                http.as_mut().end_orderly();
+            }
+            if let Poll::Ready(result) = http.as_mut().poll(cx) {
+                return Poll::Ready(result.map_or_else(Ended::Failed, |()| Ended::Orderly));
+            }
+            if !activity.anything_due() {
+                return Poll::Pending;
+            }
+            match activity.due() {
+                Due::Nothing => return Poll::Pending,
+                // HTTP/1 has just been polled and has read nothing: it is idle still.
+                Due::Close => {
+                    activity.close();
+                    http.as_mut().end_orderly();
+                }
+                due @ (Due::HeadLate | Due::CloseLate | Due::WriteStalled) => return Poll::Ready(Ended::Cut(due)),
+            }
+        }
+    })
+    .await
+}
+
+/// Takes what the client still sends, for a while: closing a socket with unread bytes resets the connection, and the client may
+/// lose the answer that it has not read yet (RFC 9112 §9.6).
+async fn linger(mut stream: ClientStream) {
+    let mut discarded = vec![0; 16 * 1024];
+    let discard = async { while matches!(stream.read(&mut discarded).await, Ok(1..)) {} };
+    let _ = tokio::time::timeout(LINGER, discard).await;
+}
+
+/// What all requests of a connection share.
+#[derive(Clone)]
+struct Exchange {
+    worker: Rc<forward::Worker>,
+    connection: Rc<Connection>,
+    activity: Arc<Activity>,
+}
+
+impl Exchange {
+    /// Answers one request. A panic costs this request alone.
+    async fn respond(self, request: Request<Incoming>) -> Result<Response<Served>, Infallible> {
+        let serving = self.activity.serve(if request.body().is_end_stream() { RequestBody::None } else { RequestBody::Some });
+        let http1 = request.version() < Version::HTTP_2;
+        let forwarded = forward::forward(&self.worker, &self.connection, request.map(Body::Incoming));
+        let mut response = AssertUnwindSafe(forwarded).catch_unwind().await.unwrap_or_else(|_| {
+            tracing::error!(client.ip = %self.connection.client_ip(), reason = Reason::Internal.as_str(), "a request ended in a panic");
+            let mut response = Response::new(Body::Empty);
+            *response.status_mut() = Reason::Internal.status();
+            response
+        });
+        if http1 && self.worker.drain.has_begun() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        Ok(response.map(|body| Served { body, _serving: serving }))
+    }
+}
+
+/// A response's body; its request is served until hyper has taken all of it.
+struct Served {
+    body: Body,
+    _serving: Serving,
+}
+
+impl http_body::Body for Served {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// A stream that HTTP is spoken over.
+trait OverTcp: AsyncRead + AsyncWrite + Unpin + Send + 'static {
+    /// Returns the TCP stream beneath.
+    fn into_tcp(self) -> ClientStream;
+}
+
+impl OverTcp for ClientStream {
+    fn into_tcp(self) -> ClientStream {
+        self
+    }
+}
+
+impl OverTcp for TlsStream<ClientStream> {
+    fn into_tcp(self) -> ClientStream {
+        self.into_inner().0
+    }
+}
+
+/// A connection of hyper's that can be told to take no more requests.
+trait EndsOrderly: Future<Output = hyper::Result<()>> {
+    fn end_orderly(self: Pin<&mut Self>);
+}
+
+impl<I, S> EndsOrderly for http1::UpgradeableConnection<I, S>
+where
+    S: HttpService<Incoming, ResBody = Served, Error = Infallible>,
+    I: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
+{
+    fn end_orderly(self: Pin<&mut Self>) {
+        self.graceful_shutdown();
+    }
+}
+
+impl<I, S> EndsOrderly for http2::Connection<I, S, OnThisThread>
+where
+    S: HttpService<Incoming, ResBody = Served, Error = Infallible>,
+    S::Future: 'static,
+    I: hyper::rt::Read + hyper::rt::Write + Unpin,
+{
+    fn end_orderly(self: Pin<&mut Self>) {
+        self.graceful_shutdown();
+    }
+}
+
+/// Spawns an HTTP/2 connection's streams on the worker that has the connection.
+#[derive(Debug, Clone, Copy)]
+struct OnThisThread;
+
+impl<F: Future<Output: 'static> + 'static> hyper::rt::Executor<F> for OnThisThread {
+    fn execute(&self, future: F) {
+        tokio::task::spawn_local(future);
+    }
+}

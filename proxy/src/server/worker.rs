@@ -1,0 +1,221 @@
+//! A worker: one thread with a runtime of its own, its sockets and its connections.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::{Arc, Weak};
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::Notify;
+
+use super::activity::{Activity, Due, sweep_interval};
+use super::handshake::{self, Established, HandshakeError};
+use super::shared::{Phase, Place, Shared};
+use super::socket::BoundListener;
+use super::stream::ClientStream;
+use super::{accept, http, report};
+use crate::forward;
+use crate::model::Limits;
+
+/// How often connections are looked at once serving ends: an idle one should not hold up the end.
+const SWEEP_WHILE_ENDING: Duration = Duration::from_millis(50);
+
+/// What a worker's tasks share.
+pub(super) struct WorkerThread {
+    id: usize,
+    shared: Arc<Shared>,
+    forward: Rc<forward::Worker>,
+    /// Its connections; those that ended are forgotten at the next sweep.
+    connections: RefCell<Vec<Weak<Activity>>>,
+    first_connection: Notify,
+}
+
+/// Serves on the calling thread until the end of serving. `ready` is called once it accepts.
+pub(super) fn run(id: usize, shared: &Arc<Shared>, ready: impl FnOnce()) -> io::Result<()> {
+    let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
+    let worker = Rc::new(WorkerThread::new(id, Arc::clone(shared)));
+    runtime.block_on(worker.work(ready))
+}
+
+/// A task that accepts, and how to stop it.
+struct Accepting {
+    listener: Arc<BoundListener>,
+    stop: Rc<Notify>,
+    over: Rc<Cell<bool>>,
+}
+
+/// Tells the worker's loop that a task that accepts has ended, in whatever way.
+struct TellsEnd {
+    worker: Rc<WorkerThread>,
+    over: Rc<Cell<bool>>,
+}
+
+impl Drop for TellsEnd {
+    fn drop(&mut self) {
+        self.over.set(true);
+        self.worker.shared.wake(self.worker.id);
+    }
+}
+
+impl WorkerThread {
+    fn new(id: usize, shared: Arc<Shared>) -> Self {
+        let forward = forward::Worker::new(
+            id,
+            Arc::clone(&shared.table),
+            Arc::clone(&shared.state),
+            Arc::clone(&shared.settings),
+            shared.drain.clone(),
+        );
+        Self { id, shared, forward: Rc::new(forward), connections: RefCell::default(), first_connection: Notify::new() }
+    }
+
+    pub(super) fn id(&self) -> usize {
+        self.id
+    }
+
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// Follows the shared state until the end of serving.
+    async fn work(self: Rc<Self>, ready: impl FnOnce()) -> io::Result<()> {
+        tokio::task::spawn_local(Rc::clone(&self).sweep());
+        let mut accepting = HashMap::new();
+        self.follow_sockets(&mut accepting)?;
+        ready();
+        loop {
+            self.shared.woken(self.id).await;
+            self.forward.refresh();
+            let phase = self.shared.phase();
+            if phase == Phase::Cut {
+                return Ok(());
+            }
+            if let Err(error) = self.follow_sockets(&mut accepting) {
+                tracing::error!(worker = self.id, %error, "cannot accept on a listener");
+            }
+            for handed in self.shared.take_handed(self.id) {
+                match TcpStream::from_std(handed.tcp) {
+                    Ok(tcp) => self.serve(tcp, handed.peer, handed.listener, handed.place),
+                    Err(error) => tracing::debug!(client.ip = %handed.peer.ip(), %error, "a connection could not be taken over"),
+                }
+            }
+            if phase > Phase::Serving {
+                for activity in self.connections.borrow().iter().filter_map(Weak::upgrade) {
+                    activity.judge(phase);
+                }
+            }
+            if phase == Phase::Closing && accepting.is_empty() && self.shared.connections(self.id) == 0 {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Accepts on the sockets that there are now, and no longer on those that are gone.
+    fn follow_sockets(self: &Rc<Self>, accepting: &mut HashMap<*const BoundListener, Accepting>) -> io::Result<()> {
+        accepting.retain(|_, accepting| !accepting.over.get());
+        let sockets = self.shared.sockets();
+        for gone in accepting.values().filter(|a| !sockets.iter().any(|s| Arc::ptr_eq(&s.listener, &a.listener))) {
+            gone.stop.notify_one();
+        }
+        for bound in sockets.iter() {
+            let key = Arc::as_ptr(&bound.listener);
+            if accepting.contains_key(&key) {
+                continue;
+            }
+            let socket = TcpListener::from_std(bound.clone_for(self.id)?)?;
+            let (stop, over) = (Rc::new(Notify::new()), Rc::new(Cell::new(false)));
+            let listener = Arc::clone(&bound.listener);
+            let end = TellsEnd { worker: Rc::clone(self), over: Rc::clone(&over) };
+            let accept = accept::accept(Rc::clone(self), socket, Arc::clone(&listener), Rc::clone(&stop));
+            tokio::task::spawn_local(async move {
+                accept.await;
+                drop(end);
+            });
+            accepting.insert(key, Accepting { listener, stop, over });
+        }
+        Ok(())
+    }
+
+    /// Serves a connection to its end.
+    pub(super) fn serve(self: &Rc<Self>, tcp: TcpStream, peer: SocketAddr, listener: Arc<BoundListener>, place: Place) {
+        let Some(limits) = self.shared.table.load().listener(&listener.name).map(|listener| Arc::clone(&listener.limits)) else {
+            return;
+        };
+        let activity = Arc::new(Activity::new(limits, self.shared.phase()));
+        self.watch(&activity);
+        let stream = ClientStream::new(tcp, Arc::clone(&activity), place);
+        let (shared, forward) = (Arc::clone(&self.shared), Rc::clone(&self.forward));
+        tokio::task::spawn_local(async move {
+            let established = {
+                let handshake = Box::pin(handshake::establish(&shared, &listener, peer, stream));
+                until_due(handshake, &activity).await
+            };
+            match established {
+                Ok(established) => {
+                    let (connection, ended) = Box::pin(http::serve(forward, established, activity)).await;
+                    report::ended(&connection, &ended);
+                }
+                Err(failure) => report::not_established(&listener.name, peer, &failure),
+            }
+        });
+    }
+
+    fn watch(&self, activity: &Arc<Activity>) {
+        let mut connections = self.connections.borrow_mut();
+        if connections.is_empty() {
+            self.first_connection.notify_one();
+        }
+        connections.push(Arc::downgrade(activity));
+    }
+
+    /// Looks at all connections from time to time, as long as there are any.
+    async fn sweep(self: Rc<Self>) {
+        loop {
+            if self.connections.borrow().is_empty() {
+                self.first_connection.notified().await;
+            }
+            let phase = self.shared.phase();
+            let interval = {
+                let table = self.shared.table.load();
+                sweep_interval(table.listeners.iter().map(|listener: &crate::table::Listener| -> &Limits { &listener.limits }))
+            };
+            let interval = if phase == Phase::Serving { interval } else { interval.min(SWEEP_WHILE_ENDING) };
+            tokio::time::sleep(interval).await;
+            let phase = self.shared.phase();
+            self.connections.borrow_mut().retain(|connection| {
+                let alive = connection.upgrade();
+                if let Some(activity) = &alive {
+                    activity.sweep(interval, phase);
+                }
+                alive.is_some()
+            });
+        }
+    }
+}
+
+/// Polls a handshake to its end, unless the connection's time is up before.
+async fn until_due<H>(mut handshake: std::pin::Pin<Box<H>>, activity: &Activity) -> Result<Established, HandshakeError>
+where
+    H: Future<Output = Result<Established, HandshakeError>>,
+{
+    let mut registered = false;
+    std::future::poll_fn(|cx| {
+        if !registered {
+            activity.wake_when_due(cx.waker());
+            registered = true;
+        }
+        if let Poll::Ready(established) = handshake.as_mut().poll(cx) {
+            return Poll::Ready(established);
+        }
+        match activity.due() {
+            Due::Nothing => Poll::Pending,
+            due @ (Due::Close | Due::HeadLate | Due::CloseLate | Due::WriteStalled) => Poll::Ready(Err(HandshakeError::Late(due))),
+        }
+    })
+    .await
+}
