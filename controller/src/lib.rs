@@ -6,6 +6,7 @@
 //!                           +-> publish (status, events), admin, logs, metrics
 //! ```
 
+pub mod annotations;
 pub mod diagnostic;
 pub mod object;
 pub mod policy;
