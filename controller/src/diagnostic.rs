@@ -19,7 +19,7 @@ pub struct Diagnostic {
     pub object: ObjectRef,
     /// What kind of finding it is.
     pub code: Code,
-    /// The field at fault, `spec.rules[0].http.paths[1].backend` style; `None` for the object as a whole.
+    /// The field at fault, `spec.rules[0].http.paths[1].backend` style; of a file, `line 12`; `None` for the object as a whole.
     pub field: Option<String>,
     /// What is wrong, in one sentence, with the value.
     pub message: String,

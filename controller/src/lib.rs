@@ -11,3 +11,4 @@ pub mod diagnostic;
 pub mod object;
 pub mod policy;
 pub mod reconcile;
+pub mod source;

@@ -100,6 +100,23 @@ pub enum Provenance {
     },
 }
 
+impl Provenance {
+    /// Returns where a field stands, as `(file, line)`: of one that is not written, its nearest parent's line counts. `None` for an
+    /// object from a cluster.
+    #[must_use]
+    pub fn place_of(&self, field: Option<&str>) -> Option<(&std::path::Path, usize)> {
+        let Self::File { path, line, fields } = self else { return None };
+        let mut rest = field.unwrap_or_default();
+        while !rest.is_empty() {
+            if let Some(found) = fields.get(rest) {
+                return Some((path, *found));
+            }
+            rest = rest.rfind(['.', '[']).and_then(|end| rest.get(..end)).unwrap_or_default();
+        }
+        Some((path, *line))
+    }
+}
+
 /// An object that a source saw.
 #[derive(Debug, Clone)]
 pub struct Object {
@@ -164,4 +181,26 @@ pub enum SourceEvent {
         /// What is wrong with it; empty when all is well.
         problems: Vec<crate::diagnostic::Diagnostic>,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_field_that_is_not_written_stands_where_its_parent_does() {
+        let lines = [("spec", 2), ("spec.rules[0]", 4), ("metadata.annotations[tidegate.dev/x]", 9)];
+        let fields = lines.into_iter().map(|(field, line)| (field.to_owned(), line)).collect();
+        let provenance = Provenance::File { path: Arc::new("a.yaml".into()), line: 1, fields: Arc::new(fields) };
+        for (field, line) in [
+            (Some("spec.rules[0].host"), 4),
+            (Some("spec.rules[1].host"), 2),
+            (Some("metadata.annotations[tidegate.dev/x]"), 9),
+            (Some("status"), 1),
+            (None, 1),
+        ] {
+            assert_eq!(provenance.place_of(field).map(|(_, line)| line), Some(line), "{field:?}");
+        }
+        assert_eq!(Provenance::Cluster.place_of(None), None);
+    }
 }

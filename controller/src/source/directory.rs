@@ -1,0 +1,210 @@
+//! Many files of manifests as one set of objects: which file counts where two have the same object, what is new since the last time,
+//! and what is kept although its file no longer has it. Pure: it reads no disk and no clock ([`super::follow`] does).
+//!
+//! As with `kubectl apply -f DIR`, a directory stands for its own `.yaml`, `.yml` and `.json` files; directories in it are not read.
+//! Names that begin with a dot are left out: editors and ConfigMap mounts keep their own things there.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::manifest::{Manifest, Versioned, file_reference};
+use crate::diagnostic::{Code, Diagnostic};
+use crate::object::{Kind, Object, ObjectRef, Provenance, SourceEvent};
+
+/// Whether a file's content is known to be whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stillness {
+    /// It has not changed for a while: what it does not have is gone.
+    Still,
+    /// It may be half-written: what it does not have is kept.
+    Changing,
+}
+
+/// The objects of a set of files, and what was already told of them.
+#[derive(Debug, Default)]
+pub struct Directory {
+    files: BTreeMap<Arc<PathBuf>, File>,
+    /// `None` until the first events.
+    told: Option<BTreeMap<ObjectRef, (Arc<PathBuf>, u64)>>,
+    told_problems: BTreeMap<ObjectRef, Vec<Diagnostic>>,
+    /// What is wrong with the directory itself.
+    trouble: Vec<Diagnostic>,
+}
+
+#[derive(Debug, Default)]
+struct File {
+    manifest: Manifest,
+    /// What it had before and may still mean.
+    kept: Vec<Versioned>,
+}
+
+/// The merged view of all files.
+struct View<'a> {
+    objects: BTreeMap<&'a ObjectRef, (&'a Arc<PathBuf>, &'a Versioned)>,
+    problems: BTreeMap<ObjectRef, Vec<Diagnostic>>,
+}
+
+impl Directory {
+    /// Takes a file's content, new or changed. What it had before and has no more is kept while it is changing or broken.
+    pub fn put(&mut self, path: &Arc<PathBuf>, manifest: Manifest, stillness: Stillness) {
+        let file = self.files.entry(Arc::clone(path)).or_default();
+        let before = std::mem::replace(&mut file.manifest, manifest).objects;
+        let kept = std::mem::take(&mut file.kept);
+        if stillness == Stillness::Changing || file.manifest.broken {
+            let present: BTreeSet<_> = file.manifest.objects.iter().map(|found| &found.object.reference).collect();
+            file.kept = before.into_iter().chain(kept).filter(|object| !present.contains(&object.object.reference)).collect();
+        }
+    }
+
+    /// Takes note that a file is gone, and its objects with it.
+    pub fn remove(&mut self, path: &Path) {
+        self.files.retain(|known, _| known.as_path() != path);
+    }
+
+    /// Takes note of what is wrong with the directory itself; `None` when it can be read again.
+    pub fn set_trouble(&mut self, root: &Path, trouble: Option<&io::Error>) {
+        let finding = |error: &io::Error| {
+            Diagnostic::of(&file_reference(root), Code::InvalidFile, format!("it cannot be listed: {error}; its objects stay as they were"))
+        };
+        self.trouble = trouble.map(finding).into_iter().collect();
+    }
+
+    /// Returns what has changed since the last call; the first call yields every kind as a whole.
+    pub fn events(&mut self) -> Vec<SourceEvent> {
+        let View { objects, problems } = self.view();
+        let mut events = Vec::new();
+        let now: BTreeMap<ObjectRef, (Arc<PathBuf>, u64)> =
+            objects.iter().map(|(name, (path, found))| ((*name).clone(), (Arc::clone(path), found.version))).collect();
+        match &self.told {
+            None => events.extend(Kind::ALL.iter().map(|kind| SourceEvent::Replace {
+                kind: *kind,
+                namespace: None,
+                objects:
+                    objects.values().map(|(_, found)| &found.object).filter(|object| object.reference.kind == *kind).cloned().collect(),
+            })),
+            Some(told) => {
+                for kind in Kind::ALL {
+                    let changed = objects.iter().filter(|(name, (path, found))| {
+                        name.kind == *kind && told.get(**name).is_none_or(|(from, version)| (from, *version) != (*path, found.version))
+                    });
+                    events.extend(changed.map(|(_, (_, found))| SourceEvent::Apply(Box::new(found.object.clone()))));
+                }
+                events.extend(told.keys().filter(|name| !now.contains_key(name)).map(|name| SourceEvent::Delete(name.clone())));
+            }
+        }
+        let files: BTreeSet<_> = problems.keys().chain(self.told_problems.keys()).collect();
+        for file in files {
+            let found = problems.get(file).cloned().unwrap_or_default();
+            if self.told_problems.get(file).map_or(&[][..], Vec::as_slice) != found {
+                events.push(SourceEvent::File { file: file.clone(), problems: found });
+            }
+        }
+        self.told = Some(now);
+        self.told_problems = problems;
+        events
+    }
+
+    /// Returns the documents of kinds that are not read.
+    pub fn ignored(&self) -> impl Iterator<Item = &Diagnostic> {
+        self.files.values().flat_map(|file| &file.manifest.ignored)
+    }
+
+    /// Merges the files: of two that have the same object the first in order of path counts, in one file the first in order of line.
+    fn view(&self) -> View<'_> {
+        let mut objects = BTreeMap::<&ObjectRef, (&Arc<PathBuf>, &Versioned)>::new();
+        let mut problems = BTreeMap::<ObjectRef, Vec<Diagnostic>>::new();
+        for trouble in &self.trouble {
+            problems.entry(trouble.object.clone()).or_default().push(trouble.clone());
+        }
+        for (path, file) in &self.files {
+            let reference = file_reference(path);
+            let mut found = file.manifest.problems.clone();
+            for object in &file.manifest.objects {
+                let name = &object.object.reference;
+                if let Some((_, first)) = objects.get(name) {
+                    let message = format!("{name} also stands at {}, which counts", place(&first.object));
+                    found.push(Diagnostic::at(&reference, Code::DuplicateObject, format!("line {}", line(&object.object)), message));
+                } else {
+                    objects.insert(name, (path, object));
+                }
+            }
+            for object in &file.kept {
+                objects.entry(&object.object.reference).or_insert((path, object));
+            }
+            if !found.is_empty() {
+                problems.entry(reference).or_default().extend(found);
+            }
+        }
+        View { objects, problems }
+    }
+}
+
+fn line(object: &Object) -> usize {
+    match &object.provenance {
+        Provenance::File { line, .. } => *line,
+        Provenance::Cluster => 0,
+    }
+}
+
+fn place(object: &Object) -> String {
+    match &object.provenance {
+        Provenance::File { path, line, .. } => format!("{}:{line}", path.display()),
+        Provenance::Cluster => "the cluster".to_owned(),
+    }
+}
+
+/// Returns the files that a path stands for, sorted: itself, or those of the directory that it names.
+///
+/// # Errors
+/// The path is not there, or the directory cannot be listed.
+pub fn files_of(path: &Path) -> io::Result<Vec<PathBuf>> {
+    if !std::fs::metadata(path)?.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(path)? {
+        let file = entry?.path();
+        let hidden = file.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
+        let manifest = file.extension().is_some_and(|extension| matches!(extension.to_str(), Some("yaml" | "yml" | "json")));
+        // Follows symbolic links, as ConfigMap mounts need it; a link that leads nowhere is no file.
+        if manifest && !hidden && std::fs::metadata(&file).is_ok_and(|metadata| metadata.is_file()) {
+            files.push(file);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// What `tidegate check` reads.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The objects and the findings about files, as a source would report them at its start.
+    pub events: Vec<SourceEvent>,
+    /// Documents of kinds that are not read, as findings about their files.
+    pub ignored: Vec<Diagnostic>,
+}
+
+/// Reads files and directories once.
+///
+/// # Errors
+/// One of the paths is not there or cannot be listed: names it. A file that cannot be read is a finding instead.
+pub fn load(paths: &[PathBuf]) -> Result<Loaded, (PathBuf, io::Error)> {
+    let mut directory = Directory::default();
+    for path in paths {
+        for file in files_of(path).map_err(|error| (path.clone(), error))? {
+            let file = Arc::new(file);
+            let manifest = match std::fs::read(file.as_path()) {
+                Ok(content) => Manifest::parse(&file, &content),
+                Err(error) => Manifest::unreadable(&file, &error.to_string()),
+            };
+            directory.put(&file, manifest, Stillness::Still);
+        }
+    }
+    Ok(Loaded { events: directory.events(), ignored: directory.ignored().cloned().collect() })
+}
+
+#[cfg(test)]
+#[path = "directory/tests.rs"]
+mod tests;
