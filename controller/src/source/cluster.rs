@@ -1,0 +1,233 @@
+//! Watches an API server: one watch for each kind (and namespace, where only some are watched). Each watch lists, follows, and starts again by
+//! itself; what it knew stays until something newer is known.
+//!
+//! It never loses its footing over content: objects travel as untyped JSON and are read one by one, so that one that does not fit its kind costs itself.
+
+mod connect;
+mod list;
+mod trouble;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use kube::api::{Api, ApiResource, DynamicObject};
+use kube::runtime::watcher::{self, watcher};
+use kube::{Client, ResourceExt};
+use tokio::sync::{Barrier, Mutex, mpsc};
+use tokio::task::JoinSet;
+
+pub use connect::{ConnectError, Connection, connect};
+pub use trouble::describe;
+
+use self::list::{Known, Loss};
+use self::trouble::{Outlook, Trouble};
+use super::body;
+use crate::object::{Kind, Object, ObjectRef, Provenance, SourceEvent};
+
+/// How long the API server keeps one watch open; a dead connection is noticed 5 s after that.
+const WATCH_SECONDS: u32 = 90;
+/// Objects that one page of a list has.
+const PAGE: u32 = 500;
+/// Secrets that never hold a certificate: Helm's releases (large, and many) and tokens.
+const SECRETS: &str = "type!=helm.sh/release.v1,type!=kubernetes.io/service-account-token";
+/// The annotation in which `kubectl apply` keeps a copy of the whole object, a Secret's content included.
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
+/// The receiver of events is gone: there is nobody to watch for.
+struct Closed;
+
+/// Watches all kinds, in these namespaces or (if empty) in all. The watches end when the receiver of `events` is dropped, or with the set.
+#[must_use]
+pub fn watch(client: &Client, namespaces: &[Arc<str>], events: &mpsc::Sender<SourceEvent>) -> JoinSet<()> {
+    let mut watches = JoinSet::new();
+    for kind in Kind::ALL {
+        let scopes: Vec<Option<Arc<str>>> = if namespaces.is_empty() || body::is_cluster_scoped(*kind) {
+            vec![None]
+        } else {
+            namespaces.iter().cloned().map(Some).collect()
+        };
+        let first = Arc::new(First { barrier: Barrier::new(scopes.len()), objects: Mutex::new(Vec::new()) });
+        for namespace in scopes {
+            let scope = Scope {
+                api: api(client, *kind, namespace.as_deref()),
+                kind: *kind,
+                namespace,
+                events: events.clone(),
+                first: Arc::clone(&first),
+            };
+            watches.spawn(async move {
+                let events = scope.events.clone();
+                tokio::select! {
+                    _ = scope.run() => {}
+                    () = events.closed() => {}
+                }
+            });
+        }
+    }
+    watches
+}
+
+fn api(client: &Client, kind: Kind, namespace: Option<&str>) -> Api<DynamicObject> {
+    let (group, version) = body::group_version(kind);
+    let plural = match kind {
+        Kind::IngressClass => "ingressclasses",
+        Kind::ClassParameters => "classparameters",
+        Kind::Ingress => "ingresses",
+        Kind::Service => "services",
+        Kind::EndpointSlice => "endpointslices",
+        Kind::Secret => "secrets",
+        Kind::File => "files",
+    };
+    let resource = ApiResource {
+        group: group.into(),
+        version: version.into(),
+        api_version: if group.is_empty() { version.into() } else { format!("{group}/{version}") },
+        kind: kind.as_str().into(),
+        plural: plural.into(),
+    };
+    match namespace {
+        Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
+        None => Api::all_with(client.clone(), &resource),
+    }
+}
+
+/// The first lists of one kind in several namespaces: they are reported as one, since the first report makes a kind synced.
+struct First {
+    barrier: Barrier,
+    objects: Mutex<Vec<Object>>,
+}
+
+/// One watch: a kind in a namespace, or everywhere.
+struct Scope {
+    api: Api<DynamicObject>,
+    kind: Kind,
+    namespace: Option<Arc<str>>,
+    events: mpsc::Sender<SourceEvent>,
+    first: Arc<First>,
+}
+
+impl Scope {
+    async fn run(&self) -> Result<(), Closed> {
+        let mut known = Known::default();
+        let mut trouble = Trouble::new(self.kind, self.namespace.clone());
+        loop {
+            let config =
+                watcher::Config { page_size: Some(PAGE), field_selector: self.selector(), ..Default::default() }.timeout(WATCH_SECONDS);
+            let mut stream = std::pin::pin!(watcher(self.api.clone(), config));
+            let mut listing = Vec::new();
+            while let Some(event) = stream.next().await {
+                match event {
+                    Ok(watcher::Event::Init) => listing.clear(),
+                    Ok(watcher::Event::InitApply(object)) => listing.extend(read(self.kind, object)),
+                    Ok(watcher::Event::InitDone) => {
+                        trouble.over();
+                        self.listed(std::mem::take(&mut listing), &mut known).await?;
+                    }
+                    Ok(watcher::Event::Apply(object)) => {
+                        trouble.over();
+                        if let Some(object) = read(self.kind, object) {
+                            known.insert(&object.reference);
+                            self.send(SourceEvent::Apply(Box::new(object))).await?;
+                        }
+                    }
+                    Ok(watcher::Event::Delete(object)) => {
+                        trouble.over();
+                        let name = reference(self.kind, &object);
+                        known.remove(&name);
+                        self.send(SourceEvent::Delete(name)).await?;
+                    }
+                    Err(error) => {
+                        let outlook = trouble.of(&error);
+                        if let Outlook::Unavailable(reason) = &outlook
+                            && !known.is_listed()
+                        {
+                            self.send(SourceEvent::Unavailable { kind: self.kind, reason: reason.clone() }).await?;
+                        }
+                        tokio::time::sleep(trouble.pause()).await;
+                        if outlook == Outlook::Expired {
+                            break;
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// A list is complete: what is not in it is gone, unless it is so much that the list itself is in doubt.
+    async fn listed(&self, mut objects: Vec<Object>, known: &mut Known) -> Result<(), Closed> {
+        let mut trouble = Trouble::new(self.kind, self.namespace.clone());
+        while let Loss::Doubtful { before, after } = known.loss(&objects) {
+            tracing::warn!(kind = %self.kind, namespace = self.namespace.as_deref(), before, after,
+                "a new list has lost more than half of what was known; asking again before it counts");
+            match list::consistent(&self.api, self.selector().as_deref()).await {
+                Ok(confirmed) => {
+                    objects = confirmed.into_iter().filter_map(|object| read(self.kind, object)).collect();
+                    break;
+                }
+                Err(error) => {
+                    trouble.of(&watcher::Error::InitialListFailed(error));
+                    tokio::time::sleep(trouble.pause()).await;
+                }
+            }
+        }
+        let first = !known.is_listed();
+        known.replace(&objects);
+        if !first {
+            return self.send(SourceEvent::Replace { kind: self.kind, namespace: self.namespace.clone(), objects }).await;
+        }
+        self.first.objects.lock().await.append(&mut objects);
+        if self.first.barrier.wait().await.is_leader() {
+            let objects = std::mem::take(&mut *self.first.objects.lock().await);
+            self.send(SourceEvent::Replace { kind: self.kind, namespace: None, objects }).await?;
+        }
+        // Nobody goes on before the report is out: an event that overtook it would be undone by it.
+        self.first.barrier.wait().await;
+        Ok(())
+    }
+
+    fn selector(&self) -> Option<String> {
+        (self.kind == Kind::Secret).then(|| SECRETS.to_owned())
+    }
+
+    async fn send(&self, event: SourceEvent) -> Result<(), Closed> {
+        self.events.send(event).await.map_err(|_| Closed)
+    }
+}
+
+fn reference(kind: Kind, object: &DynamicObject) -> ObjectRef {
+    ObjectRef::new(kind, object.metadata.namespace.as_deref().unwrap_or_default(), &object.name_any())
+}
+
+/// Reads an object as its kind, without what nobody needs and what a Secret must not show twice. `None` if it has no name, which no
+/// API server sends.
+fn read(kind: Kind, mut object: DynamicObject) -> Option<Object> {
+    object.metadata.name.as_ref()?;
+    let reference = reference(kind, &object);
+    object.metadata.managed_fields = None;
+    if let Some(annotations) = &mut object.metadata.annotations {
+        annotations.remove(LAST_APPLIED);
+    }
+    let body = match serde_json::to_value(&object.metadata) {
+        Ok(metadata) => {
+            let mut value = object.data;
+            if let Some(fields) = value.as_object_mut() {
+                fields.insert("metadata".into(), metadata);
+            }
+            body::read(kind, value)
+        }
+        Err(error) => Err(format!("metadata: {error}")),
+    };
+    Some(Object { reference, provenance: Provenance::Cluster, body })
+}
+
+/// The pause before the n-th attempt after a failure, without its jitter.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+/// The longest pause between attempts.
+const LAST_PAUSE: Duration = Duration::from_secs(5);
+/// The pause before a kind that may stay unavailable for long is asked for again.
+const UNAVAILABLE_PAUSE: Duration = Duration::from_secs(15);
+
+#[cfg(test)]
+#[path = "cluster/tests.rs"]
+mod tests;

@@ -1,0 +1,70 @@
+//! What is known of one watch's objects, and when a new list of them is not believed at once.
+
+use std::collections::BTreeSet;
+
+use kube::api::{Api, DynamicObject, ListParams};
+
+use crate::object::{Object, ObjectRef};
+
+/// Objects that may vanish between two lists without a second look.
+const HANDFUL: usize = 5;
+
+/// The names of a watch's objects, as last reported.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    names: Option<BTreeSet<ObjectRef>>,
+}
+
+/// What a new list has lost against what was known.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Loss {
+    /// Nothing, or what a person may well have deleted.
+    Plausible,
+    /// More than half, and more than a handful.
+    Doubtful {
+        /// Objects known.
+        before: usize,
+        /// Of these, objects that are in the list.
+        after: usize,
+    },
+}
+
+impl Known {
+    /// Whether there was a list at all.
+    pub(super) fn is_listed(&self) -> bool {
+        self.names.is_some()
+    }
+
+    pub(super) fn insert(&mut self, name: &ObjectRef) {
+        self.names.get_or_insert_default().insert(name.clone());
+    }
+
+    pub(super) fn remove(&mut self, name: &ObjectRef) {
+        self.names.get_or_insert_default().remove(name);
+    }
+
+    pub(super) fn replace(&mut self, objects: &[Object]) {
+        self.names = Some(objects.iter().map(|object| object.reference.clone()).collect());
+    }
+
+    pub(super) fn loss(&self, objects: &[Object]) -> Loss {
+        let Some(names) = &self.names else { return Loss::Plausible };
+        let (before, after) = (names.len(), objects.iter().filter(|object| names.contains(&object.reference)).count());
+        let lost = before - after;
+        if lost > HANDFUL && lost * 2 > before { Loss::Doubtful { before, after } } else { Loss::Plausible }
+    }
+}
+
+/// Lists everything by a consistent read: no `resourceVersion`, so that no cache answers with what it has.
+pub(super) async fn consistent(api: &Api<DynamicObject>, selector: Option<&str>) -> kube::Result<Vec<DynamicObject>> {
+    let mut params = ListParams { field_selector: selector.map(str::to_owned), limit: Some(super::PAGE), ..ListParams::default() };
+    let mut objects = Vec::new();
+    loop {
+        let page = api.list(&params).await?;
+        objects.extend(page.items);
+        params.continue_token = page.metadata.continue_.filter(|token| !token.is_empty());
+        if params.continue_token.is_none() {
+            return Ok(objects);
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! What went wrong with a watch: what it means, what is said of it (once), and how long to wait.
+
+use std::error::Error as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use backon::BackoffBuilder as _;
+use kube::runtime::watcher;
+
+use super::{FIRST_PAUSE, LAST_PAUSE, UNAVAILABLE_PAUSE};
+use crate::object::Kind;
+
+/// What an error means for the watch.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Outlook {
+    /// Trying again is all there is to do.
+    Retry,
+    /// The place where the watch stood is forgotten: it must begin with a list.
+    Expired,
+    /// The kind is not there for us, and we can do without it.
+    Unavailable(String),
+}
+
+/// The state of trouble of one watch.
+pub(super) struct Trouble {
+    kind: Kind,
+    namespace: Option<Arc<str>>,
+    pauses: backon::ExponentialBackoff,
+    /// What was last said; `None` when all is well.
+    said: Option<String>,
+    unavailable: bool,
+}
+
+impl Trouble {
+    pub(super) fn new(kind: Kind, namespace: Option<Arc<str>>) -> Self {
+        Self { kind, namespace, pauses: pauses(), said: None, unavailable: false }
+    }
+
+    /// All is well (again).
+    pub(super) fn over(&mut self) {
+        if self.said.take().is_some() {
+            tracing::info!(kind = %self.kind, namespace = self.namespace.as_deref(), "objects are read from the API server again");
+            self.pauses = pauses();
+        }
+        self.unavailable = false;
+    }
+
+    /// Judges an error, and logs it unless it is the one that was logged last.
+    pub(super) fn of(&mut self, error: &watcher::Error) -> Outlook {
+        let (status, text) = match error {
+            watcher::Error::InitialListFailed(error) | watcher::Error::WatchStartFailed(error) | watcher::Error::WatchFailed(error) => {
+                (if let kube::Error::Api(status) = error { status.code } else { 0 }, describe(error))
+            }
+            watcher::Error::WatchError(status) => (status.code, format!("{} (HTTP {})", status.message, status.code)),
+            watcher::Error::NoResourceVersion => (0, "the list has no resourceVersion".to_owned()),
+        };
+        // 410 is everyday life: the list that follows says all there is to know.
+        if status == 410 {
+            return Outlook::Expired;
+        }
+        let dispensable = matches!(self.kind, Kind::IngressClass | Kind::ClassParameters);
+        self.unavailable = dispensable && matches!(status, 403 | 404);
+        if self.said.as_ref() != Some(&text) {
+            let (kind, namespace) = (self.kind, self.namespace.as_deref());
+            if matches!(status, 401 | 403) && !dispensable {
+                tracing::error!(%kind, namespace, error = %text, "not allowed to read a kind of object that is needed; trying on");
+            } else {
+                tracing::warn!(%kind, namespace, error = %text, "objects cannot be read from the API server; trying on with what is known");
+            }
+            self.said = Some(text.clone());
+        }
+        if self.unavailable { Outlook::Unavailable(text) } else { Outlook::Retry }
+    }
+
+    /// Returns how long to wait before the next attempt: longer each time, never the same for two watches.
+    pub(super) fn pause(&mut self) -> Duration {
+        if self.unavailable { UNAVAILABLE_PAUSE } else { self.pauses.next().unwrap_or(LAST_PAUSE) }
+    }
+}
+
+fn pauses() -> backon::ExponentialBackoff {
+    backon::ExponentialBuilder::new().with_min_delay(FIRST_PAUSE).with_max_delay(LAST_PAUSE).with_jitter().without_max_times().build()
+}
+
+/// Says in one line what the API server (or the way to it) answered.
+#[must_use]
+pub fn describe(error: &kube::Error) -> String {
+    if let kube::Error::Api(status) = error {
+        return format!("{} (HTTP {})", status.message, status.code);
+    }
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        let next = error.to_string();
+        if !text.contains(&next) {
+            text.push_str(": ");
+            text.push_str(&next);
+        }
+        source = error.source();
+    }
+    text
+}

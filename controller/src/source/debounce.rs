@@ -1,0 +1,83 @@
+//! Holds events off for a moment, so that what changes together is translated together: a rollout touches many objects at once.
+
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout_at};
+
+/// The pause after which a batch is complete.
+pub const QUIET: Duration = Duration::from_millis(3);
+/// The longest that the first event of a batch waits, however many follow it.
+pub const MAXIMUM: Duration = Duration::from_millis(20);
+
+/// Makes batches of what a channel brings.
+#[derive(Debug)]
+pub struct Debounce<T> {
+    events: mpsc::Receiver<T>,
+}
+
+impl<T> Debounce<T> {
+    /// Wraps a channel.
+    #[must_use]
+    pub fn new(events: mpsc::Receiver<T>) -> Self {
+        Self { events }
+    }
+
+    /// Waits for the next batch: it ends with a pause of [`QUIET`], or [`MAXIMUM`] after its first event. `None` when the channel is
+    /// closed and empty. Cancelling it between batches loses nothing; while a batch grows, it would lose that batch.
+    pub async fn next(&mut self) -> Option<Vec<T>> {
+        let mut batch = vec![self.events.recv().await?];
+        let end = Instant::now() + MAXIMUM;
+        loop {
+            // What is there already is taken without waiting, or a busy runtime would cut batches short.
+            while let Ok(event) = self.events.try_recv() {
+                batch.push(event);
+                if Instant::now() >= end {
+                    return Some(batch);
+                }
+            }
+            match timeout_at(end.min(Instant::now() + QUIET), self.events.recv()).await {
+                Ok(Some(event)) => batch.push(event),
+                Ok(None) | Err(_) => return Some(batch),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_comes_together_is_one_batch_and_what_comes_later_another() {
+        let (sender, receiver) = mpsc::channel(10);
+        let mut debounce = Debounce::new(receiver);
+        tokio::spawn(async move {
+            for event in 0..4 {
+                sender.send(event).await.unwrap();
+                tokio::time::sleep(if event == 2 { QUIET * 2 } else { QUIET / 2 }).await;
+            }
+        });
+        assert_eq!(debounce.next().await, Some(vec![0, 1, 2]));
+        assert_eq!(debounce.next().await, Some(vec![3]));
+        assert_eq!(debounce.next().await, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_without_pauses_is_cut_at_the_maximum() {
+        let (sender, receiver) = mpsc::channel(10);
+        let mut debounce = Debounce::new(receiver);
+        tokio::spawn(async move {
+            for event in 0..u64::MAX {
+                if sender.send(event).await.is_err() {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        });
+        let began = Instant::now();
+        assert!(debounce.next().await.unwrap().len() >= 10);
+        assert!(began.elapsed() <= MAXIMUM + QUIET);
+    }
+}
