@@ -11,4 +11,5 @@ pub mod diagnostic;
 pub mod object;
 pub mod policy;
 pub mod reconcile;
+pub mod resolver;
 pub mod source;

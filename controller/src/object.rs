@@ -9,6 +9,8 @@ use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::{Ingress, IngressClass};
 use tidegate_crds::ClassParameters;
 
+use crate::diagnostic::Code;
+
 /// The kinds of objects that are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
 pub enum Kind {
@@ -167,7 +169,8 @@ pub enum SourceEvent {
         /// All of them.
         objects: Vec<Object>,
     },
-    /// A kind cannot be read (403, 404): it counts as synced and empty, and the reason is a diagnostic.
+    /// A kind cannot be read (403, 404). The reason is a diagnostic, objects that are known stay, and an `IngressClass` or
+    /// `ClassParameters` that cannot be read counts as synced.
     Unavailable {
         /// The kind.
         kind: Kind,
@@ -180,6 +183,15 @@ pub enum SourceEvent {
         file: ObjectRef,
         /// What is wrong with it; empty when all is well.
         problems: Vec<crate::diagnostic::Diagnostic>,
+    },
+    /// What the DNS name of an `ExternalName` Service resolves to now; asked for with [`crate::reconcile::Outcome::external_names`].
+    Resolved {
+        /// The name, as the Service writes it.
+        name: Arc<str>,
+        /// Its addresses that may be reached. A failed look-up repeats the last good ones beside its problem.
+        addresses: Vec<std::net::IpAddr>,
+        /// What is wrong with the name ([`Code::UnresolvedExternalName`] or [`Code::RefusedExternalName`]), in one sentence.
+        problem: Option<(Code, String)>,
     },
 }
 

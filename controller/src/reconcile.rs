@@ -18,6 +18,8 @@ pub struct Outcome {
     pub served: Arc<[ServedIngress]>,
     /// Ingresses that were ours and are not any more, though they may still exist: their status is let go.
     pub let_go: Arc<[ObjectRef]>,
+    /// All DNS names of `ExternalName` Services that routes need resolved, sorted; `None` where they have not changed.
+    pub external_names: Option<Arc<[Arc<str>]>>,
 }
 
 /// An Ingress of ours that serves.

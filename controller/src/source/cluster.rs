@@ -14,7 +14,7 @@ use futures_util::StreamExt;
 use kube::api::{Api, ApiResource, DynamicObject};
 use kube::runtime::watcher::{self, watcher};
 use kube::{Client, ResourceExt};
-use tokio::sync::{Barrier, Mutex, mpsc};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 pub use connect::{ConnectError, Connection, connect};
@@ -47,15 +47,8 @@ pub fn watch(client: &Client, namespaces: &[Arc<str>], events: &mpsc::Sender<Sou
         } else {
             namespaces.iter().cloned().map(Some).collect()
         };
-        let first = Arc::new(First { barrier: Barrier::new(scopes.len()), objects: Mutex::new(Vec::new()) });
         for namespace in scopes {
-            let scope = Scope {
-                api: api(client, *kind, namespace.as_deref()),
-                kind: *kind,
-                namespace,
-                events: events.clone(),
-                first: Arc::clone(&first),
-            };
+            let scope = Scope { api: api(client, *kind, namespace.as_deref()), kind: *kind, namespace, events: events.clone() };
             watches.spawn(async move {
                 let events = scope.events.clone();
                 tokio::select! {
@@ -92,19 +85,12 @@ fn api(client: &Client, kind: Kind, namespace: Option<&str>) -> Api<DynamicObjec
     }
 }
 
-/// The first lists of one kind in several namespaces: they are reported as one, since the first report makes a kind synced.
-struct First {
-    barrier: Barrier,
-    objects: Mutex<Vec<Object>>,
-}
-
 /// One watch: a kind in a namespace, or everywhere.
 struct Scope {
     api: Api<DynamicObject>,
     kind: Kind,
     namespace: Option<Arc<str>>,
     events: mpsc::Sender<SourceEvent>,
-    first: Arc<First>,
 }
 
 impl Scope {
@@ -171,19 +157,8 @@ impl Scope {
                 }
             }
         }
-        let first = !known.is_listed();
         known.replace(&objects);
-        if !first {
-            return self.send(SourceEvent::Replace { kind: self.kind, namespace: self.namespace.clone(), objects }).await;
-        }
-        self.first.objects.lock().await.append(&mut objects);
-        if self.first.barrier.wait().await.is_leader() {
-            let objects = std::mem::take(&mut *self.first.objects.lock().await);
-            self.send(SourceEvent::Replace { kind: self.kind, namespace: None, objects }).await?;
-        }
-        // Nobody goes on before the report is out: an event that overtook it would be undone by it.
-        self.first.barrier.wait().await;
-        Ok(())
+        self.send(SourceEvent::Replace { kind: self.kind, namespace: self.namespace.clone(), objects }).await
     }
 
     fn selector(&self) -> Option<String> {

@@ -30,7 +30,7 @@ fn told(events: &[SourceEvent]) -> Vec<String> {
             SourceEvent::Apply(object) => all.push(one(object)),
             SourceEvent::Delete(name) => all.push(format!("-{}", name.name)),
             SourceEvent::Replace { objects, .. } => all.extend(objects.iter().map(|object| format!("={}", one(object)))),
-            SourceEvent::Unavailable { .. } => panic!("a directory reads every kind"),
+            SourceEvent::Unavailable { .. } | SourceEvent::Resolved { .. } => panic!("a directory reads every kind, and no names"),
             SourceEvent::File { file, problems } if problems.is_empty() => all.push(format!("ok {}", file.name)),
             SourceEvent::File { file, problems } => {
                 all.extend(problems.iter().map(|p| format!("! {} {} {}", file.name, p.code, p.field.as_deref().unwrap_or("-"))));

@@ -20,7 +20,7 @@ fn told(events: &[SourceEvent]) -> Vec<String> {
             SourceEvent::Apply(object) => all.push(format!("+{} {}", object.reference.name, port(object))),
             SourceEvent::Delete(name) => all.push(format!("-{}", name.name)),
             SourceEvent::Replace { objects, .. } => all.extend(objects.iter().map(|o| format!("={} {}", o.reference.name, port(o)))),
-            SourceEvent::Unavailable { .. } => all.push("unavailable".into()),
+            SourceEvent::Unavailable { .. } | SourceEvent::Resolved { .. } => all.push("unavailable".into()),
             SourceEvent::File { problems, .. } => all.push(format!("{} problems", problems.len())),
         }
     }
