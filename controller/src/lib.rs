@@ -12,4 +12,5 @@ pub mod object;
 pub mod policy;
 pub mod reconcile;
 pub mod resolver;
+pub mod snapshot;
 pub mod source;

@@ -1,0 +1,220 @@
+//! Takes events into the snapshot.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::{
+    Changes, ClassObject, Entry, IngressObject, Objects, ParametersObject, Resolution, SecretObject, ServiceObject, SliceObject, Snapshot,
+    Version, all_of,
+};
+use crate::object::{Body, Kind, Object, ObjectRef, Provenance, SourceEvent};
+
+impl Snapshot {
+    /// Takes in what a source reports, and says what it can touch.
+    pub fn apply(&mut self, event: SourceEvent) -> Changes {
+        let mut changes = Changes::default();
+        match event {
+            SourceEvent::Apply(object) => self.put(*object, &mut changes),
+            SourceEvent::Delete(reference) => self.delete(&reference, &mut changes),
+            SourceEvent::Replace { kind, namespace, objects } => self.replace(kind, namespace, objects, &mut changes),
+            SourceEvent::Unavailable { kind, reason } => {
+                let before = self.unavailable.insert(kind, reason);
+                if before.is_none() {
+                    changes.kinds.insert(kind);
+                }
+                if before.as_ref() != self.unavailable.get(&kind) {
+                    changes.problems.insert(all_of(kind));
+                }
+            }
+            SourceEvent::File { file, problems } => {
+                let before = if problems.is_empty() { self.files.remove(&file) } else { self.files.insert(file.clone(), problems) };
+                if before.as_ref() != self.files.get(&file) {
+                    changes.problems.insert(file);
+                }
+            }
+            SourceEvent::Resolved { name, addresses, problem } => {
+                let next = Resolution { addresses, problem };
+                if self.resolutions.get(&name) != Some(&next) {
+                    self.resolutions.insert(Arc::clone(&name), next);
+                    changes.names.insert(name);
+                }
+            }
+        }
+        self.let_go_of_secrets();
+        changes
+    }
+
+    fn replace(&mut self, kind: Kind, namespace: Option<Arc<str>>, objects: Vec<Object>, changes: &mut Changes) {
+        let kept: BTreeSet<ObjectRef> = objects.iter().map(|object| object.reference.clone()).collect();
+        let covered = |reference: &ObjectRef| namespace.as_ref().is_none_or(|ns| *ns == reference.namespace);
+        let gone: Vec<_> = self.names(kind).into_iter().filter(|reference| covered(reference) && !kept.contains(reference)).collect();
+        for object in objects {
+            self.put(object, changes);
+        }
+        for reference in gone {
+            self.delete(&reference, changes);
+        }
+        if self.unavailable.remove(&kind).is_some() {
+            changes.kinds.insert(kind);
+            changes.problems.insert(all_of(kind));
+        }
+        self.listed.insert((kind, namespace));
+    }
+
+    fn put(&mut self, object: Object, changes: &mut Changes) {
+        let Object { reference, provenance, body } = object;
+        let changed = match reference.kind {
+            Kind::IngressClass => {
+                let was_default = self.is_default_class(&reference);
+                let changed = put(&mut self.classes, &reference, provenance, body.and_then(read_class));
+                self.note_default_class(&reference, was_default, changed, changes);
+                changed
+            }
+            Kind::ClassParameters => {
+                let next = body.and_then(|body| read_parameters(&reference, body));
+                put(&mut self.parameters, &reference, provenance, next)
+            }
+            Kind::Ingress => {
+                let next = body.and_then(|body| read_ingress(&reference, &provenance, body));
+                let before = self.ingresses.get(&reference).and_then(|entry| entry.current().cloned());
+                let changed = put(&mut self.ingresses, &reference, provenance, next);
+                let now = self.ingresses.get(&reference).and_then(Entry::current);
+                if changed
+                    && let (Some(Ok(before)), Some(Ok(now))) = (before, now)
+                    && before.same_spec(now)
+                {
+                    changes.status.insert(reference);
+                    return;
+                }
+                changed
+            }
+            Kind::Service => put(&mut self.services, &reference, provenance, body.and_then(read_service)),
+            Kind::EndpointSlice => {
+                let before: Vec<_> = self.references.targets(&reference).cloned().collect();
+                let changed = put(&mut self.slices, &reference, provenance, body.and_then(read_slice));
+                if changed {
+                    self.index(&reference);
+                    changes.endpoints.extend(before);
+                    changes.endpoints.extend(self.references.targets(&reference).cloned());
+                }
+                changed
+            }
+            Kind::Secret => {
+                let next = body.and_then(|body| read_secret(&reference, body));
+                put(&mut self.secrets, &reference, provenance, next)
+            }
+            Kind::File => false,
+        };
+        if changed {
+            changes.touch(&reference);
+            self.index(&reference);
+        }
+    }
+
+    fn delete(&mut self, reference: &ObjectRef, changes: &mut Changes) {
+        let known = match reference.kind {
+            Kind::IngressClass => {
+                let was_default = self.is_default_class(reference);
+                let known = self.classes.remove(reference).is_some();
+                self.note_default_class(reference, was_default, known, changes);
+                known
+            }
+            Kind::ClassParameters => self.parameters.remove(reference).is_some(),
+            Kind::Ingress => self.ingresses.remove(reference).is_some(),
+            Kind::Service => self.services.remove(reference).is_some(),
+            Kind::EndpointSlice => {
+                changes.endpoints.extend(self.references.targets(reference).cloned());
+                self.slices.remove(reference).is_some()
+            }
+            // What a Secret had served stays until no Ingress names it.
+            Kind::Secret => self.secrets.get_mut(reference).is_some_and(|entry| {
+                self.doubtful_secrets.insert(reference.clone());
+                entry.delete_current()
+            }),
+            Kind::File => false,
+        };
+        if known {
+            changes.touch(reference);
+            self.index(reference);
+        }
+    }
+
+    /// Notes whom an object names now.
+    fn index(&mut self, reference: &ObjectRef) {
+        let targets = match reference.kind {
+            Kind::IngressClass => {
+                let versions = self.classes.get(reference).into_iter().flat_map(Entry::versions);
+                versions.filter_map(|class| class.parameters.as_ref()?.supported()).collect()
+            }
+            Kind::Ingress => {
+                self.ingresses.get(reference).into_iter().flat_map(Entry::versions).flat_map(|i| i.targets(&reference.namespace)).collect()
+            }
+            Kind::EndpointSlice => {
+                self.slices.get(reference).and_then(|entry| entry.serving()?.service_of(&reference.namespace)).into_iter().collect()
+            }
+            Kind::ClassParameters | Kind::Service | Kind::Secret | Kind::File => return,
+        };
+        let released = self.references.set(reference, targets);
+        self.doubtful_secrets.extend(released.into_iter().filter(|target| target.kind == Kind::Secret));
+    }
+
+    fn is_default_class(&self, reference: &ObjectRef) -> bool {
+        self.classes.get(reference).and_then(Entry::serving).is_some_and(|class| class.is_default)
+    }
+
+    /// Ingresses without a class name the class without a name: it stands for the default class.
+    fn note_default_class(&self, reference: &ObjectRef, was_default: bool, changed: bool, changes: &mut Changes) {
+        if changed && (was_default || self.is_default_class(reference)) {
+            changes.objects.insert(ObjectRef::new(Kind::IngressClass, "", ""));
+        }
+    }
+
+    /// Drops deleted Secrets that nothing names any more.
+    fn let_go_of_secrets(&mut self) {
+        for reference in std::mem::take(&mut self.doubtful_secrets) {
+            let named = self.references.sources(&reference).next().is_some();
+            if self.secrets.get(&reference).is_some_and(|entry| entry.current().is_none() && !(named && entry.last_good().is_some())) {
+                self.secrets.remove(&reference);
+            }
+        }
+    }
+}
+
+fn put<T: Version>(objects: &mut Objects<T>, reference: &ObjectRef, provenance: Provenance, next: Result<T, String>) -> bool {
+    if let Some(entry) = objects.get_mut(reference) {
+        return entry.put(provenance, next);
+    }
+    let mut entry = Entry::new(provenance.clone());
+    let changed = entry.put(provenance, next);
+    objects.insert(reference.clone(), entry);
+    changed
+}
+
+/// The source names a kind and delivers another one: a fault of the source, told like an unreadable object.
+fn wrong_kind<T>() -> Result<T, String> {
+    Err("its content is of another kind than its name says".to_owned())
+}
+
+fn read_class(body: Body) -> Result<ClassObject, String> {
+    if let Body::IngressClass(class) = body { Ok(ClassObject::read(&class)) } else { wrong_kind() }
+}
+
+fn read_parameters(reference: &ObjectRef, body: Body) -> Result<ParametersObject, String> {
+    if let Body::ClassParameters(parameters) = body { Ok(ParametersObject::read(reference, &parameters)) } else { wrong_kind() }
+}
+
+fn read_ingress(reference: &ObjectRef, provenance: &Provenance, body: Body) -> Result<IngressObject, String> {
+    if let Body::Ingress(ingress) = body { Ok(IngressObject::read(reference, provenance, &ingress)) } else { wrong_kind() }
+}
+
+fn read_service(body: Body) -> Result<ServiceObject, String> {
+    if let Body::Service(service) = body { Ok(ServiceObject::read(&service)) } else { wrong_kind() }
+}
+
+fn read_slice(body: Body) -> Result<SliceObject, String> {
+    if let Body::EndpointSlice(slice) = body { Ok(SliceObject::read(&slice)) } else { wrong_kind() }
+}
+
+fn read_secret(reference: &ObjectRef, body: Body) -> Result<SecretObject, String> {
+    if let Body::Secret(secret) = body { Ok(SecretObject::read(reference, &secret.0)) } else { wrong_kind() }
+}

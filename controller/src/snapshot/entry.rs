@@ -1,0 +1,131 @@
+//! One object through its versions.
+
+use std::sync::Arc;
+
+use crate::object::Provenance;
+
+/// A version of an object, read as its kind.
+pub trait Version: PartialEq {
+    /// Whether all of it can be served as written. An update that cannot keeps the version before it.
+    fn is_good(&self) -> bool {
+        true
+    }
+}
+
+/// The current version of an object and the last good one.
+#[derive(Debug, Clone)]
+pub struct Entry<T> {
+    provenance: Provenance,
+    current: Option<Result<Arc<T>, String>>,
+    last_good: Option<Arc<T>>,
+}
+
+impl<T: Version> Entry<T> {
+    /// Makes an entry without any version.
+    pub(super) fn new(provenance: Provenance) -> Self {
+        Self { provenance, current: None, last_good: None }
+    }
+
+    /// Takes in a version; returns whether anything is different now.
+    pub(super) fn put(&mut self, provenance: Provenance, next: Result<T, String>) -> bool {
+        self.provenance = provenance;
+        let same = match (&self.current, &next) {
+            (Some(Ok(current)), Ok(next)) => **current == *next,
+            (Some(Err(current)), Err(next)) => current == next,
+            (Some(_) | None, _) => false,
+        };
+        if same {
+            return false;
+        }
+        let next = next.map(Arc::new);
+        if let Ok(version) = &next
+            && version.is_good()
+        {
+            self.last_good = Some(Arc::clone(version));
+        }
+        self.current = Some(next);
+        true
+    }
+
+    /// Takes the current version away and keeps the last good one; returns whether there was one to take.
+    pub(super) fn delete_current(&mut self) -> bool {
+        self.current.take().is_some()
+    }
+
+    /// Returns the current version, or why it cannot be read; `None` when the object is deleted.
+    #[must_use]
+    pub fn current(&self) -> Option<&Result<Arc<T>, String>> {
+        self.current.as_ref()
+    }
+
+    /// Returns the last version that could be served as written.
+    #[must_use]
+    pub fn last_good(&self) -> Option<&Arc<T>> {
+        self.last_good.as_ref()
+    }
+
+    /// Returns the newest version that can be read at all.
+    #[must_use]
+    pub fn latest(&self) -> Option<&Arc<T>> {
+        self.current.as_ref().and_then(|current| current.as_ref().ok()).or(self.last_good.as_ref())
+    }
+
+    /// Returns the version that counts: the current one if it is good, else the last good one, else what can be read.
+    #[must_use]
+    pub fn serving(&self) -> Option<&Arc<T>> {
+        self.last_good.as_ref().or_else(|| self.latest())
+    }
+
+    /// Returns all versions that are held.
+    pub fn versions(&self) -> impl Iterator<Item = &Arc<T>> {
+        let current = self.current.as_ref().and_then(|current| current.as_ref().ok());
+        current.into_iter().chain(&self.last_good)
+    }
+
+    /// Returns where the object was last read.
+    #[must_use]
+    pub fn provenance(&self) -> &Provenance {
+        &self.provenance
+    }
+
+    /// Returns why the current version cannot be read.
+    #[must_use]
+    pub fn problem(&self) -> Option<String> {
+        match &self.current {
+            Some(Err(reason)) if self.last_good.is_some() => Some(format!("{reason}; the version before it keeps being served")),
+            Some(Err(reason)) => Some(reason.clone()),
+            Some(Ok(_)) | None => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, PartialEq)]
+    struct Number(i32);
+
+    impl Version for Number {
+        fn is_good(&self) -> bool {
+            self.0 > 0
+        }
+    }
+
+    #[test]
+    fn a_bad_update_keeps_the_version_before_it() {
+        let mut entry = Entry::new(Provenance::Cluster);
+        assert!(entry.put(Provenance::Cluster, Ok(Number(-1))));
+        assert_eq!(entry.serving().map(|v| v.0), Some(-1), "with nothing better, what can be read is served");
+        assert!(entry.put(Provenance::Cluster, Ok(Number(1))));
+        assert!(!entry.put(Provenance::Cluster, Ok(Number(1))));
+        for bad in [Err("no".to_owned()), Ok(Number(-2))] {
+            assert!(entry.put(Provenance::Cluster, bad));
+            assert_eq!(entry.serving().map(|v| v.0), Some(1));
+        }
+        assert!(entry.put(Provenance::Cluster, Ok(Number(2))));
+        assert_eq!(entry.serving().map(|v| v.0), Some(2));
+        assert!(entry.delete_current());
+        assert_eq!((entry.latest().map(|v| v.0), entry.current().is_none()), (Some(2), true));
+    }
+}

@@ -1,0 +1,322 @@
+//! Ingresses, trimmed and parsed.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use k8s_openapi::api::networking::v1::{HTTPIngressPath, Ingress, IngressBackend, IngressStatus};
+use tidegate_proxy::model::{HostMatch, PathMatch, normalize};
+
+use super::Version;
+use super::settings::read_annotations;
+use crate::diagnostic::{Code, Diagnostic};
+use crate::object::{Kind, ObjectRef, Provenance};
+use crate::policy::Policy;
+
+/// The annotation that named the class before `spec.ingressClassName` did.
+const CLASS_ANNOTATION: &str = "kubernetes.io/ingress.class";
+
+/// How old an object is, for precedence: the older comes first.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Age {
+    /// Its `metadata.creationTimestamp`.
+    Created(Timestamp),
+    /// In a directory an object need not have one: its file and line.
+    Position(Arc<PathBuf>, usize),
+}
+
+/// Which class an Ingress says it is of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ClassName {
+    /// `spec.ingressClassName`; it wins over the annotation.
+    Field(Arc<str>),
+    /// The annotation `kubernetes.io/ingress.class`.
+    Annotation(Arc<str>),
+    /// None; the API server would have written the default class, a directory does not.
+    Unwritten,
+    /// None.
+    Absent,
+}
+
+/// An Ingress as one version of it says.
+#[derive(Debug, Clone, PartialEq)]
+pub struct IngressObject {
+    /// Its UID; empty from a directory.
+    pub uid: Arc<str>,
+    /// Addresses in its status.
+    pub addresses: Arc<[String]>,
+    /// How old it is.
+    pub age: Age,
+    /// Its class.
+    pub class: ClassName,
+    /// What its annotations set.
+    pub policy: Policy,
+    /// Its rules, those left out that cannot be read.
+    pub rules: Vec<Rule>,
+    /// What serves the rest.
+    pub default_backend: Option<BackendRef>,
+    /// Its TLS entries.
+    pub tls: Vec<TlsEntry>,
+    /// What cannot be served as written.
+    pub findings: Vec<Diagnostic>,
+    /// Whether the findings keep this version from taking the place of a good one.
+    pub keeps_last_good: bool,
+}
+
+/// The paths of one host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rule {
+    /// The host.
+    pub host: HostMatch,
+    /// Its paths; none leave all of the host to the default backend.
+    pub paths: Vec<PathRule>,
+}
+
+/// A path and what serves it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PathRule {
+    /// How requests are matched.
+    pub path: PathMatch,
+    /// What serves them.
+    pub backend: BackendRef,
+    /// The field, for diagnostics: `spec.rules[0].http.paths[1]`.
+    pub field: Arc<str>,
+}
+
+/// What a backend names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BackendRef {
+    /// A Service in the Ingress's namespace.
+    Service {
+        /// Its name.
+        name: Arc<str>,
+        /// Its port.
+        port: PortRef,
+    },
+    /// Another kind of object.
+    Resource {
+        /// Its kind, with its group.
+        kind: String,
+        /// Its name.
+        name: String,
+    },
+    /// Nothing that could be one; the findings say so.
+    Incomplete,
+}
+
+/// The port of a Service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PortRef {
+    /// By number.
+    Number(u16),
+    /// By name.
+    Name(Arc<str>),
+}
+
+/// Hosts and the Secret with their certificate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsEntry {
+    /// The hosts; empty stands for the certificate's own names.
+    pub hosts: Vec<HostMatch>,
+    /// The Secret in the Ingress's namespace; `None` is the default certificate.
+    pub secret: Option<Arc<str>>,
+}
+
+impl Version for IngressObject {
+    fn is_good(&self) -> bool {
+        !self.keeps_last_good
+    }
+}
+
+impl IngressObject {
+    /// Reads an Ingress. It never fails: what cannot be read becomes a finding.
+    #[must_use]
+    pub fn read(reference: &ObjectRef, provenance: &Provenance, ingress: &Ingress) -> Self {
+        let annotations = ingress.metadata.annotations.clone().unwrap_or_default();
+        let settings = read_annotations(reference, &annotations);
+        let mut reader = Reader { reference, findings: Vec::new() };
+        let spec = ingress.spec.clone().unwrap_or_default();
+        let rules: Vec<Rule> = spec
+            .rules
+            .iter()
+            .flatten()
+            .enumerate()
+            .filter_map(|(index, rule)| {
+                let host = reader.host(rule.host.as_deref().unwrap_or_default(), &format!("spec.rules[{index}].host"))?;
+                let paths = rule.http.iter().flat_map(|http| &http.paths).enumerate();
+                let paths = paths.filter_map(|(i, path)| reader.path(path, format!("spec.rules[{index}].http.paths[{i}]"))).collect();
+                Some(Rule { host, paths })
+            })
+            .collect();
+        let default_backend = spec.default_backend.as_ref().map(|backend| reader.backend(backend, "spec.defaultBackend"));
+        let tls = spec.tls.iter().flatten().enumerate().filter_map(|(index, entry)| {
+            let written = entry.hosts.as_deref().unwrap_or_default();
+            let hosts: Vec<_> = written
+                .iter()
+                .enumerate()
+                .filter_map(|(i, host)| reader.tls_host(host, &format!("spec.tls[{index}].hosts[{i}]")))
+                .collect();
+            // Hosts that cannot be read do not turn the entry into one for all names of its certificate.
+            let secret = entry.secret_name.as_deref().filter(|name| !name.is_empty()).map(Into::into);
+            (written.is_empty() || !hosts.is_empty()).then_some(TlsEntry { hosts, secret })
+        });
+        let tls = tls.collect();
+        let keeps_last_good = !reader.findings.is_empty() || settings.keeps_last_good;
+        let mut findings = reader.findings;
+        findings.extend(settings.findings);
+        Self {
+            uid: ingress.metadata.uid.as_deref().unwrap_or_default().into(),
+            addresses: addresses(ingress.status.as_ref()),
+            age: age(ingress, provenance),
+            class: class_name(spec.ingress_class_name.as_deref(), annotations.get(CLASS_ANNOTATION), provenance),
+            policy: settings.policy,
+            rules,
+            default_backend,
+            tls,
+            findings,
+            keeps_last_good,
+        }
+    }
+
+    /// Whether both say the same but for status and identity.
+    #[must_use]
+    pub fn same_spec(&self, other: &Self) -> bool {
+        let rest = |this: &Self| Self { uid: Arc::clone(&other.uid), addresses: Arc::clone(&other.addresses), ..this.clone() };
+        rest(self) == *other
+    }
+
+    /// Returns what it names: Services, Secrets and its class. The class without a name stands for the default class.
+    #[must_use]
+    pub fn targets(&self, namespace: &str) -> BTreeSet<ObjectRef> {
+        let backends = self.rules.iter().flat_map(|rule| &rule.paths).map(|path| &path.backend).chain(&self.default_backend);
+        let services = backends.filter_map(|backend| match backend {
+            BackendRef::Service { name, .. } => Some(ObjectRef::new(Kind::Service, namespace, name)),
+            BackendRef::Resource { .. } | BackendRef::Incomplete => None,
+        });
+        let secrets = self.tls.iter().filter_map(|entry| entry.secret.as_deref()).map(|name| ObjectRef::new(Kind::Secret, namespace, name));
+        let class = match &self.class {
+            ClassName::Field(name) | ClassName::Annotation(name) => &**name,
+            ClassName::Unwritten | ClassName::Absent => "",
+        };
+        services.chain(secrets).chain([ObjectRef::new(Kind::IngressClass, "", class)]).collect()
+    }
+}
+
+fn age(ingress: &Ingress, provenance: &Provenance) -> Age {
+    match (&ingress.metadata.creation_timestamp, provenance) {
+        (Some(created), _) => Age::Created(created.0),
+        (None, Provenance::File { path, line, .. }) => Age::Position(Arc::clone(path), *line),
+        (None, Provenance::Cluster) => Age::Position(Arc::default(), 0),
+    }
+}
+
+fn class_name(field: Option<&str>, annotation: Option<&String>, provenance: &Provenance) -> ClassName {
+    match (field, annotation, provenance) {
+        (Some(name), _, _) if !name.is_empty() => ClassName::Field(name.into()),
+        (_, Some(name), _) if !name.is_empty() => ClassName::Annotation(name.as_str().into()),
+        (_, _, Provenance::File { .. }) => ClassName::Unwritten,
+        (_, _, Provenance::Cluster) => ClassName::Absent,
+    }
+}
+
+fn addresses(status: Option<&IngressStatus>) -> Arc<[String]> {
+    let entries = status.and_then(|status| status.load_balancer.as_ref()).and_then(|balancer| balancer.ingress.as_ref());
+    entries.into_iter().flatten().filter_map(|entry| entry.ip.clone().or_else(|| entry.hostname.clone())).collect()
+}
+
+/// Reads fields, and notes what cannot be read.
+struct Reader<'a> {
+    reference: &'a ObjectRef,
+    findings: Vec<Diagnostic>,
+}
+
+impl Reader<'_> {
+    fn note(&mut self, code: Code, field: &str, message: impl Into<String>) {
+        self.findings.push(Diagnostic::at(self.reference, code, field, message));
+    }
+
+    fn host(&mut self, text: &str, field: &str) -> Option<HostMatch> {
+        HostMatch::of_ingress(text).map_err(|error| self.note(Code::InvalidHost, field, error.to_string())).ok()
+    }
+
+    fn tls_host(&mut self, text: &str, field: &str) -> Option<HostMatch> {
+        if text.is_empty() {
+            self.note(Code::InvalidHost, field, "the host is empty");
+            return None;
+        }
+        self.host(text, field)
+    }
+
+    fn path(&mut self, rule: &HTTPIngressPath, field: String) -> Option<PathRule> {
+        let text = rule.path.as_deref().unwrap_or_default();
+        let exact = match rule.path_type.as_str() {
+            "Exact" => true,
+            "Prefix" | "ImplementationSpecific" => false,
+            "" => {
+                self.note(Code::InvalidPathType, &format!("{field}.pathType"), "pathType is missing");
+                return None;
+            }
+            other => {
+                self.note(Code::InvalidPathType, &format!("{field}.pathType"), format!("{other:?} is not a type of path"));
+                return None;
+            }
+        };
+        // Only an ImplementationSpecific path may be left out; it stands for all of the host.
+        let text = if text.is_empty() && rule.path_type == "ImplementationSpecific" { "/" } else { text };
+        let path_field = format!("{field}.path");
+        match normalize(text) {
+            Ok(path) if path.dots_resolved => {
+                self.note(Code::InvalidPath, &path_field, format!("{text:?}: the path has dot segments"));
+                return None;
+            }
+            Ok(_) => {}
+            Err(error) => {
+                self.note(Code::InvalidPath, &path_field, format!("{text:?}: {error}"));
+                return None;
+            }
+        }
+        let path = text.parse().map_err(|error| self.note(Code::InvalidPath, &path_field, format!("{text:?}: {error}"))).ok()?;
+        let path = if exact { PathMatch::Exact(path) } else { PathMatch::Prefix(path) };
+        let backend = self.backend(&rule.backend, &format!("{field}.backend"));
+        Some(PathRule { path, backend, field: field.into() })
+    }
+
+    fn backend(&mut self, backend: &IngressBackend, field: &str) -> BackendRef {
+        match (&backend.service, &backend.resource) {
+            (Some(_), Some(_)) => self.note(Code::InvalidBackend, field, "it names both a service and a resource"),
+            (None, Some(resource)) => {
+                let group = resource.api_group.as_deref().filter(|group| !group.is_empty());
+                let kind = group.map_or_else(|| resource.kind.clone(), |group| format!("{}.{group}", resource.kind));
+                return BackendRef::Resource { kind, name: resource.name.clone() };
+            }
+            (Some(service), None) if !service.name.is_empty() => {
+                let port = service.port.as_ref();
+                let number = port.and_then(|port| port.number).filter(|number| *number != 0);
+                let name = port.and_then(|port| port.name.as_deref()).filter(|name| !name.is_empty());
+                match (number.map(u16::try_from), name) {
+                    (Some(Ok(number)), None) => {
+                        return BackendRef::Service { name: service.name.as_str().into(), port: PortRef::Number(number) };
+                    }
+                    (None, Some(name)) => {
+                        return BackendRef::Service { name: service.name.as_str().into(), port: PortRef::Name(name.into()) };
+                    }
+                    (Some(Err(_)), _) => {
+                        self.note(
+                            Code::InvalidBackend,
+                            &format!("{field}.service.port.number"),
+                            "the port is not a number from 1 to 65535",
+                        );
+                    }
+                    (Some(Ok(_)), Some(_)) => {
+                        self.note(Code::InvalidBackend, &format!("{field}.service.port"), "the port has both a name and a number");
+                    }
+                    (None, None) => self.note(Code::InvalidBackend, &format!("{field}.service.port"), "the port is missing"),
+                }
+            }
+            (Some(_), None) => self.note(Code::InvalidBackend, &format!("{field}.service.name"), "the Service's name is missing"),
+            (None, None) => self.note(Code::InvalidBackend, field, "it names neither a service nor a resource"),
+        }
+        BackendRef::Incomplete
+    }
+}

@@ -1,0 +1,56 @@
+//! Services, trimmed and parsed.
+
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+
+use super::Version;
+
+/// A Service, as far as routing needs it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceObject {
+    /// The DNS name that it stands for (`type: ExternalName`); `None` for all others, whose endpoints are in slices.
+    pub external_name: Option<Arc<str>>,
+    /// Its TCP ports.
+    pub ports: Vec<ServicePort>,
+}
+
+/// A port of a Service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServicePort {
+    /// Its name; empty where it has none. Slices carry the same name.
+    pub name: Arc<str>,
+    /// Its number.
+    pub number: u16,
+    /// What is spoken on it; `None` where it does not say.
+    pub app_protocol: Option<Arc<str>>,
+    /// The number in `targetPort`, else its own: for what has no slice with a port of this name.
+    pub target: u16,
+}
+
+impl Version for ServiceObject {}
+
+impl ServiceObject {
+    /// Reads a Service.
+    #[must_use]
+    pub fn read(service: &Service) -> Self {
+        let spec = service.spec.clone().unwrap_or_default();
+        let ports = spec.ports.unwrap_or_default().into_iter().filter_map(|port| {
+            let tcp = port.protocol.as_deref().is_none_or(|protocol| protocol.is_empty() || protocol == "TCP");
+            let number = u16::try_from(port.port).ok().filter(|number| tcp && *number != 0)?;
+            let target = match port.target_port {
+                Some(IntOrString::Int(target)) => u16::try_from(target).ok().filter(|target| *target != 0),
+                Some(IntOrString::String(_)) | None => None,
+            };
+            Some(ServicePort {
+                name: port.name.unwrap_or_default().into(),
+                number,
+                app_protocol: port.app_protocol.filter(|protocol| !protocol.is_empty()).map(Into::into),
+                target: target.unwrap_or(number),
+            })
+        });
+        let external = spec.type_.as_deref() == Some("ExternalName");
+        Self { ports: ports.collect(), external_name: external.then(|| spec.external_name.unwrap_or_default().into()) }
+    }
+}
