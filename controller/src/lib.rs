@@ -14,3 +14,4 @@ pub mod reconcile;
 pub mod resolver;
 pub mod snapshot;
 pub mod source;
+pub mod translate;

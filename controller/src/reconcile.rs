@@ -1,9 +1,23 @@
 //! The loop: events in, tables out, and what is told to those who tell it back.
 
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tidegate_proxy::server::Publisher;
+use tidegate_proxy::state::State;
+use tidegate_proxy::table::Table;
+use tokio::sync::mpsc;
 
 use crate::diagnostic::Diagnostic;
-use crate::object::ObjectRef;
+use crate::object::{ObjectRef, SourceEvent};
+use crate::snapshot::{Changes, Snapshot};
+use crate::translate::{Options, Translator, Update};
+
+/// Events that are taken in at once.
+const BATCH: usize = 4096;
+
+/// The longest time between two looks at what changes by time alone, since the system's clock may be set.
+const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 
 /// What changed for the outside world with one generation. Consumers (status, Events, logs, metrics) work on these deltas alone.
 #[derive(Debug, Clone, Default)]
@@ -31,4 +45,128 @@ pub struct ServedIngress {
     pub uid: Arc<str>,
     /// The addresses (IP or name) that its status carries now.
     pub addresses: Arc<[String]>,
+}
+
+/// Takes events in and gives tables out.
+#[derive(Debug)]
+pub struct Reconciler {
+    snapshot: Snapshot,
+    translator: Translator,
+    consumers: Vec<mpsc::UnboundedSender<Arc<Outcome>>>,
+    /// What is still to be told, once the table that it came with serves.
+    untold: Update,
+}
+
+impl Reconciler {
+    /// Makes a reconciler that has seen nothing. `watched` are the namespaces that the source lists one by one; empty is all at once.
+    #[must_use]
+    pub fn new(options: Options, watched: impl IntoIterator<Item = Arc<str>>, state: Arc<State>) -> Self {
+        let mut snapshot = Snapshot::new(watched);
+        if let Some(secret) = &options.default_certificate {
+            snapshot.pin_secret(secret);
+        }
+        Self { snapshot, translator: Translator::new(options, state), consumers: Vec::new(), untold: Update::default() }
+    }
+
+    /// Returns what every generation from now on changes. A consumer that follows misses nothing; one that ends is dropped.
+    pub fn subscribe(&mut self) -> mpsc::UnboundedReceiver<Arc<Outcome>> {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        self.consumers.push(sender);
+        receiver
+    }
+
+    /// Returns the objects as they are.
+    #[must_use]
+    pub fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
+    }
+
+    /// Returns every finding that holds, sorted.
+    pub fn diagnostics(&self) -> impl Iterator<Item = &Diagnostic> {
+        self.translator.diagnostics()
+    }
+
+    /// Takes events in until every kind has been listed, and returns the first table. `None`: the source ended before.
+    pub async fn first_table(&mut self, events: &mut mpsc::Receiver<SourceEvent>) -> Option<Table> {
+        let mut batch = Vec::new();
+        while !self.snapshot.is_synced() {
+            if events.recv_many(&mut batch, BATCH).await == 0 {
+                return None;
+            }
+            for event in batch.drain(..) {
+                if let SourceEvent::Unavailable { kind, reason } = &event {
+                    tracing::warn!(%kind, reason, "a kind cannot be read");
+                }
+                self.snapshot.apply(event);
+            }
+        }
+        let mut update = self.translator.rebuild(&self.snapshot, SystemTime::now());
+        let table = update.table.take();
+        self.untold = update;
+        table
+    }
+
+    /// Follows events and publishes a table for those that make another one, until the source ends.
+    pub async fn run(mut self, mut events: mpsc::Receiver<SourceEvent>, publisher: &Publisher) {
+        let first = std::mem::take(&mut self.untold);
+        self.tell(publisher.current().generation, first);
+        let mut batch = Vec::new();
+        loop {
+            match tokio::time::timeout(self.wait(), events.recv_many(&mut batch, BATCH)).await {
+                Ok(0) => return,
+                Ok(_) | Err(_) => self.step(batch.drain(..), publisher),
+            }
+        }
+    }
+
+    /// Takes a batch of events in; no event is a look at what changes by time alone.
+    pub fn step(&mut self, events: impl Iterator<Item = SourceEvent>, publisher: &Publisher) {
+        let mut changes = Changes::default();
+        for event in events {
+            changes.merge(self.snapshot.apply(event));
+        }
+        let mut update = self.translator.update(&self.snapshot, &changes, SystemTime::now());
+        let generation = match update.table.take() {
+            Some(table) => publisher.publish(table),
+            None => publisher.current().generation,
+        };
+        self.tell(generation, update);
+    }
+
+    fn wait(&self) -> Duration {
+        let next = self.translator.next_recheck().map(|when| when.duration_since(SystemTime::now()).unwrap_or_default());
+        next.map_or(LONGEST_WAIT, |next| next.min(LONGEST_WAIT))
+    }
+
+    fn tell(&mut self, generation: u64, update: Update) {
+        let Update { table: _, raised, cleared, served, let_go, external_names } = update;
+        if let Some(names) = &external_names {
+            self.snapshot.retain_names(names);
+        }
+        if raised.is_empty() && cleared.is_empty() && served.is_empty() && let_go.is_empty() && external_names.is_none() {
+            return;
+        }
+        log(generation, &raised, &cleared);
+        let outcome = Arc::new(Outcome {
+            generation,
+            raised: raised.into(),
+            cleared: cleared.into(),
+            served: served.into(),
+            let_go: let_go.into(),
+            external_names,
+        });
+        self.consumers.retain(|consumer| consumer.send(Arc::clone(&outcome)).is_ok());
+    }
+}
+
+/// Writes each finding once when it comes, and once when it goes.
+fn log(generation: u64, raised: &[Diagnostic], cleared: &[Diagnostic]) {
+    for diagnostic in raised {
+        let Diagnostic { object, code, field, message } = diagnostic;
+        tracing::warn!(%object, %code, field = field.as_deref().unwrap_or_default(), finding = message, help = code.help(), generation, "an object is wrong");
+    }
+    for diagnostic in cleared {
+        let Diagnostic { object, code, field, .. } = diagnostic;
+        tracing::info!(%object, %code, field = field.as_deref().unwrap_or_default(), generation, "an object is right again");
+    }
 }

@@ -54,6 +54,8 @@ pub struct IngressObject {
     pub policy: Policy,
     /// Its rules, those left out that cannot be read.
     pub rules: Vec<Rule>,
+    /// Whether no rule is written at all, readable or not: then the default backend is for all hosts.
+    pub only_default: bool,
     /// What serves the rest.
     pub default_backend: Option<BackendRef>,
     /// Its TLS entries.
@@ -172,6 +174,7 @@ impl IngressObject {
             class: class_name(spec.ingress_class_name.as_deref(), annotations.get(CLASS_ANNOTATION), provenance),
             policy: settings.policy,
             rules,
+            only_default: spec.rules.as_ref().is_none_or(Vec::is_empty),
             default_backend,
             tls,
             findings,

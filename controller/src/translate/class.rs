@@ -1,0 +1,108 @@
+//! Whose an Ingress is, and what its class says of it.
+
+use std::cmp::Reverse;
+
+use tidegate_proxy::model::Compatibility;
+
+use super::options::{INGRESS_NGINX, Options};
+use crate::diagnostic::{Code, Diagnostic};
+use crate::object::{Kind, ObjectRef};
+use crate::policy::Policy;
+use crate::snapshot::{ClassName, ClassObject, Snapshot};
+
+/// Whose an Ingress is.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Ownership {
+    /// Ours, with these settings of its class.
+    Ours(ClassSettings),
+    /// Somebody else's.
+    Foreign,
+    /// It names a class that does not exist.
+    MissingClass(String),
+}
+
+/// What a class says of its Ingresses.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct ClassSettings {
+    /// Defaults for what the Ingress does not say.
+    pub(super) defaults: Policy,
+    /// Whose conventions its hosts follow.
+    pub(super) compatibility: Compatibility,
+}
+
+/// Says whose an Ingress of this class is.
+pub(super) fn ownership(snapshot: &Snapshot, options: &Options, class: &ClassName) -> Ownership {
+    let flagged = |name: &str| options.ingress_class.as_deref() == Some(name);
+    match class {
+        ClassName::Field(name) => match snapshot.class(name) {
+            Some(class) => of_class(snapshot, options, name, class),
+            None if flagged(name) && snapshot.is_unavailable(Kind::IngressClass) => Ownership::Ours(without_class(options)),
+            None if snapshot.is_unavailable(Kind::IngressClass) => Ownership::Foreign,
+            None => Ownership::MissingClass(name.to_string()),
+        },
+        // The annotation is older than the kind: it may name a class that only a flag knows.
+        ClassName::Annotation(name) => match snapshot.class(name) {
+            Some(class) => of_class(snapshot, options, name, class),
+            None if flagged(name) => Ownership::Ours(without_class(options)),
+            None => Ownership::Foreign,
+        },
+        ClassName::Unwritten => match default_class(snapshot) {
+            Some((name, class)) => of_class(snapshot, options, &name.name, class),
+            None => classless(options),
+        },
+        ClassName::Absent => classless(options),
+    }
+}
+
+fn classless(options: &Options) -> Ownership {
+    if options.watch_without_class { Ownership::Ours(without_class(options)) } else { Ownership::Foreign }
+}
+
+/// Settings where there is no class object to ask.
+fn without_class(options: &Options) -> ClassSettings {
+    let nginx = options.controllers.iter().any(|name| &**name == INGRESS_NGINX);
+    let compatibility = if nginx { Compatibility::IngressNginx } else { Compatibility::Native };
+    ClassSettings { defaults: Policy::default(), compatibility }
+}
+
+fn is_ours(options: &Options, name: &str, class: &ClassObject) -> bool {
+    options.controllers.contains(&class.controller) || (options.class_by_name && options.ingress_class.as_deref() == Some(name))
+}
+
+fn of_class(snapshot: &Snapshot, options: &Options, name: &str, class: &ClassObject) -> Ownership {
+    if !is_ours(options, name, class) {
+        return Ownership::Foreign;
+    }
+    let target = class.parameters.as_ref().and_then(|target| target.supported());
+    let parameters = target.and_then(|target| snapshot.parameters(&target.name));
+    let by_controller = if &*class.controller == INGRESS_NGINX { Compatibility::IngressNginx } else { Compatibility::Native };
+    Ownership::Ours(ClassSettings {
+        defaults: parameters.map(|parameters| parameters.policy.clone()).unwrap_or_default(),
+        compatibility: parameters.and_then(|parameters| parameters.compatibility).unwrap_or(by_controller),
+    })
+}
+
+/// Returns the class of Ingresses that name none: among several the newest, then the first by name, as the API server has it.
+fn default_class(snapshot: &Snapshot) -> Option<(&ObjectRef, &ClassObject)> {
+    let classes = snapshot.classes().filter(|(_, class)| class.is_default).map(|(name, class)| (name, &**class));
+    classes.min_by_key(|(name, class)| (Reverse(class.created), *name))
+}
+
+/// Says what is wrong with the parameters of our classes.
+pub(super) fn class_findings(snapshot: &Snapshot, options: &Options) -> Vec<Diagnostic> {
+    let ours = snapshot.classes().filter(|(name, class)| is_ours(options, &name.name, class));
+    ours.filter_map(|(name, class)| {
+        let target = class.parameters.as_ref()?;
+        let Some(reference) = target.supported() else {
+            let scope = if target.namespaced { "of scope Namespace" } else { "of scope Cluster" };
+            let message = format!("{} {} {scope} is not read as parameters; the class serves without them", target.kind, target.name);
+            return Some(Diagnostic::at(name, Code::UnsupportedParameters, "spec.parameters", message));
+        };
+        if snapshot.parameters(&target.name).is_some() || snapshot.is_unavailable(Kind::ClassParameters) {
+            return None;
+        }
+        let message = format!("{reference} does not exist; the class serves without it");
+        Some(Diagnostic::at(name, Code::MissingParameters, "spec.parameters.name", message))
+    })
+    .collect()
+}
