@@ -12,7 +12,6 @@ mod ingress;
 mod references;
 mod secret;
 mod service;
-mod settings;
 mod slice;
 
 use std::collections::{BTreeMap, BTreeSet};

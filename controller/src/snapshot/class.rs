@@ -8,10 +8,9 @@ use tidegate_crds::ClassParameters;
 use tidegate_proxy::model::Compatibility;
 
 use super::Version;
-use super::settings::read_parameters;
 use crate::diagnostic::Diagnostic;
 use crate::object::{Kind, ObjectRef};
-use crate::policy::Policy;
+use crate::policy::{Policy, of_class};
 
 const DEFAULT_ANNOTATION: &str = "ingressclass.kubernetes.io/is-default-class";
 
@@ -81,29 +80,22 @@ pub struct ParametersObject {
     pub compatibility: Option<Compatibility>,
     /// What cannot be served as written.
     pub findings: Vec<Diagnostic>,
-    /// Whether the findings keep this version from taking the place of a good one.
-    pub keeps_last_good: bool,
 }
 
-impl Version for ParametersObject {
-    fn is_good(&self) -> bool {
-        !self.keeps_last_good
-    }
-}
+impl Version for ParametersObject {}
 
 impl ParametersObject {
     /// Reads parameters.
     #[must_use]
     pub fn read(reference: &ObjectRef, parameters: &ClassParameters) -> Self {
-        let settings = read_parameters(reference, parameters);
+        let (policy, findings) = of_class(reference, &parameters.spec);
         Self {
-            policy: settings.policy,
+            policy,
             compatibility: parameters.spec.compatibility.map(|compatibility| match compatibility {
                 tidegate_crds::Compatibility::Native => Compatibility::Native,
                 tidegate_crds::Compatibility::IngressNginx => Compatibility::IngressNginx,
             }),
-            findings: settings.findings,
-            keeps_last_good: settings.keeps_last_good,
+            findings,
         }
     }
 }

@@ -9,7 +9,7 @@ use k8s_openapi::api::networking::v1::{HTTPIngressPath, Ingress, IngressBackend,
 use tidegate_proxy::model::{HostMatch, PathMatch, normalize};
 
 use super::Version;
-use super::settings::read_annotations;
+use crate::annotations::{Parsed, Verdict, parse};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::object::{Kind, ObjectRef, Provenance};
 use crate::policy::Policy;
@@ -52,6 +52,8 @@ pub struct IngressObject {
     pub class: ClassName,
     /// What its annotations set.
     pub policy: Policy,
+    /// What its annotations ask for as a whole.
+    pub verdict: Verdict,
     /// Its rules, those left out that cannot be read.
     pub rules: Vec<Rule>,
     /// Whether no rule is written at all, readable or not: then the default backend is for all hosts.
@@ -62,8 +64,8 @@ pub struct IngressObject {
     pub tls: Vec<TlsEntry>,
     /// What cannot be served as written.
     pub findings: Vec<Diagnostic>,
-    /// Whether the findings keep this version from taking the place of a good one.
-    pub keeps_last_good: bool,
+    /// Whether all fields could be read; annotations apart, of which the verdict speaks.
+    pub readable: bool,
 }
 
 /// The paths of one host.
@@ -127,7 +129,7 @@ pub struct TlsEntry {
 
 impl Version for IngressObject {
     fn is_good(&self) -> bool {
-        !self.keeps_last_good
+        self.readable && self.verdict != Verdict::KeepLastGood
     }
 }
 
@@ -136,7 +138,7 @@ impl IngressObject {
     #[must_use]
     pub fn read(reference: &ObjectRef, provenance: &Provenance, ingress: &Ingress) -> Self {
         let annotations = ingress.metadata.annotations.clone().unwrap_or_default();
-        let settings = read_annotations(reference, &annotations);
+        let Parsed { policy, diagnostics, verdict } = parse(reference, &annotations);
         let mut reader = Reader { reference, findings: Vec::new() };
         let spec = ingress.spec.clone().unwrap_or_default();
         let rules: Vec<Rule> = spec
@@ -164,21 +166,22 @@ impl IngressObject {
             (written.is_empty() || !hosts.is_empty()).then_some(TlsEntry { hosts, secret })
         });
         let tls = tls.collect();
-        let keeps_last_good = !reader.findings.is_empty() || settings.keeps_last_good;
+        let readable = reader.findings.is_empty();
         let mut findings = reader.findings;
-        findings.extend(settings.findings);
+        findings.extend(diagnostics);
         Self {
             uid: ingress.metadata.uid.as_deref().unwrap_or_default().into(),
             addresses: addresses(ingress.status.as_ref()),
             age: age(ingress, provenance),
             class: class_name(spec.ingress_class_name.as_deref(), annotations.get(CLASS_ANNOTATION), provenance),
-            policy: settings.policy,
+            policy,
+            verdict,
             rules,
             only_default: spec.rules.as_ref().is_none_or(Vec::is_empty),
             default_backend,
             tls,
             findings,
-            keeps_last_good,
+            readable,
         }
     }
 

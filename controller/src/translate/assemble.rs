@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tidegate_proxy::model::{Compatibility, HostMatch, Scheme};
+use tidegate_proxy::observe::SeriesLabels;
 use tidegate_proxy::state::State;
 use tidegate_proxy::table::{Backend, Forward, Host, HostBuilder, Route};
 use tidegate_proxy::upstream::UpstreamKey;
@@ -128,6 +129,7 @@ fn route(place: &Place<'_>, claim: &Claim, scheme: Scheme) -> Route {
         compatibility: place.compatibility,
         filters: claim.filters.for_host(place.coverage),
         backend: backend(&claim.backend, scheme, place.state),
+        series: place.state.metrics.route(SeriesLabels::of(&claim.origin, place.host, claim.path.as_ref())),
     }
 }
 

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tidegate_proxy::error::Reason;
-use tidegate_proxy::model::{Origin, Timeouts, UpstreamProtocol};
+use tidegate_proxy::model::{Origin, UpstreamProtocol};
 use tidegate_proxy::upstream::EndpointAddress;
 
 use super::claim::{BackendClaim, ProtocolClaim};
@@ -111,7 +111,7 @@ pub(super) fn resolve_service(
     let claim = BackendClaim::Forward {
         backend: key.text(),
         protocol: protocol(policy.backend_protocol, app_protocol),
-        timeouts: timeouts(policy),
+        timeouts: policy.timeouts(),
         service: Arc::new(service),
     };
     Resolved { claim, key: Some(key), finding: None }
@@ -127,15 +127,6 @@ fn protocol(policy: Option<BackendProtocol>, app_protocol: Option<&str>) -> Prot
         (Some(BackendProtocol::Http), _) | (None, Some(_) | None) => UpstreamProtocol::Http1,
     };
     ProtocolClaim::Fixed(fixed)
-}
-
-fn timeouts(policy: &Policy) -> Timeouts {
-    let default = Timeouts::default();
-    Timeouts {
-        connect: policy.connect_timeout.unwrap_or(default.connect),
-        read: policy.read_timeout.unwrap_or(default.read),
-        send: policy.send_timeout.unwrap_or(default.send),
-    }
 }
 
 /// Where a backend's requests go now.

@@ -1,7 +1,6 @@
 //! From the settings of an object to the filters of its routes.
 
 use http::StatusCode;
-use tidegate_proxy::error::Reason;
 use tidegate_proxy::filter::{Filter, Redirect, RedirectTarget, RedirectWhen};
 use tidegate_proxy::model::Scheme;
 
@@ -13,18 +12,13 @@ impl FilterClaims {
     #[must_use]
     pub fn of(policy: &Policy) -> Self {
         let mut filters = Vec::new();
-        if policy.refuse.is_some() {
-            filters.push(Filter::Refuse(Reason::ProtectionRefused));
-        }
+        filters.extend(policy.refuse.map(|refusal| Filter::Refuse(refusal.reason())));
         filters.extend(app_root(policy));
-        if let Some(redirect) = &policy.redirect {
-            let to = RedirectTarget::Fixed(redirect.location.clone());
+        if let Some(redirect) = policy.redirect() {
+            let to = RedirectTarget::Fixed(redirect.location);
             filters.push(Filter::Redirect(Redirect { when: RedirectWhen::Always, to, status: redirect.status }));
         }
-        match policy.body_limit_bytes {
-            Some(0) | None => {}
-            Some(bytes) => filters.push(Filter::BodyLimit(bytes)),
-        }
+        filters.extend(policy.body_limit_bytes().map(Filter::BodyLimit));
         let https = match (policy.force_ssl_redirect.unwrap_or(false), policy.ssl_redirect.unwrap_or(true)) {
             (true, _) => HttpsRedirect::Always,
             (false, true) => HttpsRedirect::WhereCovered,
@@ -68,6 +62,7 @@ pub enum Coverage {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::{BodyLimit, Refusal};
 
     fn stages(policy: &Policy, coverage: Coverage) -> Vec<tidegate_proxy::filter::Stage> {
         FilterClaims::of(policy).for_host(coverage).iter().map(Filter::stage).collect()
@@ -91,17 +86,12 @@ mod tests {
     fn filters_stand_in_the_order_in_which_they_run() {
         use tidegate_proxy::filter::Stage::{AppRoot, HttpsRedirect, Limit, Redirect, Refuse};
         let policy = Policy {
-            refuse: Some(crate::diagnostic::Code::ProtectionRefused),
+            refuse: Some(Refusal::Protection),
             app_root: Some(http::HeaderValue::from_static("/app")),
-            redirect: Some(crate::policy::PolicyRedirect { location: http::HeaderValue::from_static("/x"), status: StatusCode::FOUND }),
-            body_limit_bytes: Some(1),
+            temporal_redirect: Some(http::HeaderValue::from_static("/x")),
+            body_limit: Some(BodyLimit::Bytes(1)),
             ..Policy::default()
         };
         assert_eq!(stages(&policy, Coverage::Covered), [Refuse, AppRoot, HttpsRedirect, Redirect, Limit]);
-    }
-
-    #[test]
-    fn a_body_limit_of_nothing_is_none() {
-        assert_eq!(stages(&Policy { body_limit_bytes: Some(0), ..Policy::default() }, Coverage::Uncovered), []);
     }
 }

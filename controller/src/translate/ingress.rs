@@ -14,6 +14,7 @@ use super::class::{ClassSettings, Ownership, ownership};
 use super::filters::app_root;
 use super::options::Options;
 use super::redirects::{twin, twin_claim};
+use crate::annotations::Verdict;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::object::ObjectRef;
 use crate::policy::Policy;
@@ -50,6 +51,11 @@ pub(super) fn compile(
         let message = "this version cannot be served as written; the version before it keeps being served";
         findings.push(Diagnostic::of(reference, Code::InvalidObject, message));
     }
+    let seniority = Seniority { age: serving.age.clone(), reference: reference.clone() };
+    // Without any version that could be understood nothing is served: a setting that is not known may be the one that matters.
+    if latest.verdict == Verdict::Abstain || matches!(serving.verdict, Verdict::KeepLastGood | Verdict::Abstain) {
+        return Compiled::Ours(seniority, Claims { findings, ..Claims::default() });
+    }
     let mut policy = serving.policy.clone();
     // A protection that cannot be understood refuses, last good version or not.
     policy.refuse = policy.refuse.or(latest.policy.refuse);
@@ -65,7 +71,7 @@ pub(super) fn compile(
     claims.certificates = certificates.into_iter().map(|(host, claims)| (host, claims.into())).collect();
     claims.findings.extend(findings);
     claims.recheck = recheck;
-    Compiled::Ours(Seniority { age: serving.age.clone(), reference: reference.clone() }, claims)
+    Compiled::Ours(seniority, claims)
 }
 
 struct Compiler<'a> {
