@@ -1,4 +1,8 @@
-//! Why a request was not served by an endpoint: one enum of stable reasons, with the status that each becomes.
+//! Why a request was not served by an endpoint: one enum of stable reasons, with the status that each becomes; and the error that
+//! carries one together with what may be done about it.
+
+use std::error::Error;
+use std::fmt;
 
 use http::StatusCode;
 
@@ -152,8 +156,145 @@ impl serde::Serialize for Reason {
     }
 }
 
-impl std::fmt::Display for Reason {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl Reason {
+    /// Returns whose fault it is.
+    #[must_use]
+    pub fn blame(self) -> Blame {
+        match self {
+            Self::BadPath
+            | Self::BadHost
+            | Self::BadRequest
+            | Self::Misdirected
+            | Self::TargetTooLong
+            | Self::HeadersTooLarge
+            | Self::HeaderTimeout
+            | Self::BodyTimeout
+            | Self::BodyTooLarge
+            | Self::ClientGone => Blame::Client,
+            Self::NoHost
+            | Self::NoPath
+            | Self::NoService
+            | Self::UnsupportedBackend
+            | Self::ProtectionRefused
+            | Self::Redirect
+            | Self::HttpsRedirect => Blame::Rules,
+            Self::NoEndpoints
+            | Self::ConnectFailed
+            | Self::ConnectTimeout
+            | Self::UpstreamTls
+            | Self::UpstreamReset
+            | Self::ReadTimeout
+            | Self::SendTimeout => Blame::Endpoint,
+            Self::TooManyConnections | Self::Internal => Blame::Proxy,
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+/// Whose fault a failure is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Blame {
+    /// The client asked for something that cannot be, or went away.
+    Client,
+    /// The rules do not serve it.
+    Rules,
+    /// The endpoint failed.
+    Endpoint,
+    /// We failed.
+    Proxy,
+}
+
+/// Whether a request that failed may be sent again (RFC 9110 §9.2.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Retry {
+    /// The endpoint has certainly not acted on it: any method may be sent again.
+    Unprocessed,
+    /// The connection broke before a response head: an idempotent method may be sent again.
+    IfIdempotent,
+    /// Not again.
+    Never,
+}
+
+/// A failure on the way to an answer.
+#[derive(Debug)]
+pub struct ProxyError {
+    /// What happened; the status follows from it.
+    pub kind: Reason,
+    /// Whether the request may be sent again.
+    pub retry: Retry,
+    /// What the system or a library said; `None` where there is nothing more to say.
+    pub source: Option<Box<dyn Error + Send + Sync>>,
+}
+
+impl ProxyError {
+    /// Makes an error that nothing more is known of and that is final.
+    #[must_use]
+    pub fn new(kind: Reason) -> Self {
+        Self { kind, retry: Retry::Never, source: None }
+    }
+
+    /// Says whether the request may be sent again.
+    #[must_use]
+    pub fn with_retry(self, retry: Retry) -> Self {
+        Self { retry, ..self }
+    }
+
+    /// Adds what the system or a library said.
+    #[must_use]
+    pub fn with_source(self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self { source: Some(source.into()), ..self }
+    }
+
+    /// Returns whose fault it is.
+    #[must_use]
+    pub fn blame(&self) -> Blame {
+        self.kind.blame()
+    }
+}
+
+impl fmt::Display for ProxyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.source {
+            Some(source) => write!(f, "{}: {source}", self.kind),
+            None => self.kind.fmt(f),
+        }
+    }
+}
+
+impl Error for ProxyError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.source.as_ref().map(|source| source.as_ref() as &(dyn Error + 'static))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_clients_are_blamed_with_4xx_only() {
+        let names: BTreeSet<_> = Reason::ALL.iter().map(|reason| reason.as_str()).collect();
+        assert_eq!(names.len(), Reason::ALL.len());
+        for reason in Reason::ALL {
+            match reason.blame() {
+                Blame::Client => assert!(reason.status().is_client_error(), "{reason}"),
+                Blame::Endpoint | Blame::Proxy => assert!(reason.status().is_server_error(), "{reason}"),
+                Blame::Rules => {}
+            }
+        }
+    }
+
+    #[test]
+    fn an_error_tells_its_kind_and_its_source() {
+        let error = ProxyError::new(Reason::ConnectFailed).with_retry(Retry::Unprocessed).with_source("connection refused");
+        assert_eq!(error.to_string(), "connect_failed: connection refused");
+        assert_eq!((error.blame(), error.retry), (Blame::Endpoint, Retry::Unprocessed));
     }
 }

@@ -1,18 +1,37 @@
 //! The whole life of a request.
 
+mod answer;
+mod client;
+mod dispatch;
+mod facts;
+mod headers;
+mod upgrade;
+mod worker;
+
+use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
-use http::{Request, Response};
+use http::header::HOST;
+use http::request::Parts;
+use http::{HeaderValue, Request, Response, StatusCode, Uri, Version};
+use http_body::Body as _;
+use tokio::time::Instant;
 
-use crate::body::Body;
-use crate::drain::Drain;
+pub use worker::Worker;
+
+use crate::body::{Body, Download, Upload};
 use crate::error::Reason;
-use crate::model::Scheme;
-use crate::settings::Settings;
-use crate::state::State;
-use crate::table::Table;
+use crate::filter::{Answer, Exchange, Flow};
+use crate::model::{RequestPath, Scheme, request_host};
+use crate::observe::{ClientFacts, Record};
+use crate::table::Backend;
+use crate::upstream::Wanted;
+use answer::ReasonHeader;
+use dispatch::{Answered, Head, Outgoing, dispatch};
+use facts::Facts;
+use upgrade::{Tunnel, Upgrade};
+use worker::Found;
 
 /// What is known of a client's connection; the same for all requests on it.
 #[derive(Debug, Clone)]
@@ -39,39 +58,189 @@ impl Connection {
     pub fn client_ip(&self) -> IpAddr {
         self.client.ip()
     }
+
+    fn facts(&self) -> ClientFacts<'_> {
+        ClientFacts {
+            client: self.client,
+            listener: &self.listener,
+            local_port: self.local_port,
+            scheme: self.scheme,
+            server_name: self.server_name.as_ref(),
+            tls_version: self.tls_version,
+        }
+    }
 }
 
-/// What one worker has of its own: the table as it last saw it, and its pools. Not shared between threads.
-#[derive(Debug)]
-pub struct Worker {
-    /// Its number, from 0.
-    pub id: usize,
-    /// The place that tables are published to.
-    pub table: Arc<ArcSwap<Table>>,
-    /// Shared state.
-    pub state: Arc<State>,
-    /// What flags say.
-    pub settings: Arc<Settings>,
-    /// Whether serving ends; tunnels register here.
-    pub drain: Drain,
+/// Serves one request. It never fails: what goes wrong becomes an answer with a [`Reason`]. Must run where `spawn_local` works.
+pub async fn forward(worker: &Worker, connection: &Connection, request: Request<Body>) -> Response<Body> {
+    let (parts, body) = request.into_parts();
+    let method = parts.method.clone();
+    let mut record = Record::begin(&worker.observer, connection.facts(), &parts);
+    match serve(worker, connection, parts, body, &mut record).await {
+        Ok(Served::Response(mut response)) => {
+            record.status(response.status());
+            response.body_mut().record(record);
+            response
+        }
+        Ok(Served::Switched(response, tunnel)) => {
+            record.status(response.status());
+            tunnel.open(&worker.clock, record);
+            response
+        }
+        Err(answer) => {
+            record.reason(answer.reason);
+            let reason = if worker.settings.reason_header { ReasonHeader::Sent } else { ReasonHeader::Left };
+            let response = answer::word(answer, &method, reason, worker.clock.date(Instant::now()));
+            record.status(response.status());
+            record.sent(response.body().size_hint().lower());
+            record.finish();
+            response
+        }
+    }
 }
 
-impl Worker {
-    /// Makes a worker's context, on the worker's own thread.
-    #[must_use]
-    pub fn new(id: usize, table: Arc<ArcSwap<Table>>, state: Arc<State>, settings: Arc<Settings>, drain: Drain) -> Self {
-        Self { id, table, state, settings, drain }
+/// What a request has led to.
+enum Served {
+    /// An endpoint's response.
+    Response(Response<Body>),
+    /// Out of HTTP.
+    Switched(Response<Body>, Tunnel),
+}
+
+/// The life of a request: read, look up, filter, send, and the way back.
+async fn serve(worker: &Worker, connection: &Connection, mut parts: Parts, body: Body, record: &mut Record) -> Result<Served, Answer> {
+    let now = Instant::from_std(record.started());
+    let found = worker.find(&parts, connection, record)?;
+    let body_limit = filter(&parts, &found, &body)?;
+    let backend = match &found.route.backend {
+        Backend::Forward(forward) => forward.clone(),
+        Backend::Unavailable(reason) => return Err(Answer::from(*reason)),
+    };
+    record.service(&backend.service);
+
+    let host = host_field(&parts, found.facts.authority)?;
+    let rewritten = rewritten_target(&parts, &found.facts.path)?;
+    let Found { facts: Facts { seen, .. }, client, trust, body_timeout, .. } = found;
+    let seen = seen.judged(trust);
+    let upgrade = Upgrade::of(&mut parts, seen);
+    let trailers = headers::clean_request(&mut parts.headers, seen);
+    let id = client.tell(&mut parts.headers, seen, connection.client_ip(), &host, &worker.memo);
+    record.request_id(&id);
+    parts.headers.insert(HOST, host);
+    if let Some(upgrade) = &upgrade {
+        upgrade.ask(&mut parts);
     }
 
-    /// Looks at the table anew after a swap, and clears pools of what is gone. Called when the publisher wakes the worker.
-    pub fn refresh(&self) {}
+    let upload = (!body.is_end_stream()).then(|| Upload::new(body, &worker.clock, body_timeout, now));
+    if let (Some(upload), Some(bytes)) = (&upload, body_limit) {
+        upload.limit(bytes);
+    }
+    let wanted = if upgrade.is_some() { Wanted::Http1 } else { Wanted::Any };
+    let head = Head { method: parts.method, target: rewritten.unwrap_or(parts.uri), headers: parts.headers };
+    let mut outgoing = Outgoing { head, upload, trailers, wanted };
+    let answered = dispatch(worker, &backend, &mut outgoing, record, now).await;
+    let Answered { mut response, channel } = match answered {
+        Ok(answered) => answered,
+        Err(error) => {
+            record.received(outgoing.upload.as_ref().map_or(0, Upload::bytes));
+            return Err(Answer::from(error.kind));
+        }
+    };
+
+    let switching = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+    match upgrade {
+        Some(upgrade) if switching => {
+            let (response, tunnel) = upgrade.accept(response, channel, backend.timeouts.read, worker.drain.tunnel());
+            Ok(Served::Switched(response.map(|()| Body::Empty), tunnel))
+        }
+        Some(upgrade) if !upgrade.allows(response.status()) => Err(Answer::from(Reason::UpstreamReset)),
+        None if switching => Err(Answer::from(Reason::UpstreamReset)),
+        Some(_) | None => {
+            // What the endpoint speaks is no concern of the client.
+            *response.version_mut() = Version::HTTP_11;
+            headers::clean_response(response.headers_mut(), || worker.clock.date(Instant::now()));
+            let (lease, upload) = (channel.into_lease(), outgoing.upload);
+            Ok(Served::Response(response.map(|incoming| {
+                if incoming.is_end_stream() {
+                    record.received(upload.as_ref().map_or(0, Upload::bytes));
+                    lease.complete();
+                    return Body::Empty;
+                }
+                Body::Download(Box::new(Download::new(incoming, lease, &worker.clock, backend.timeouts.read, upload)))
+            })))
+        }
+    }
 }
 
-/// Serves one request. It never fails: what goes wrong becomes an answer with a [`Reason`].
-#[expect(clippy::unused_async, reason = "the seam; the life of a request is built behind it")]
-pub async fn forward(worker: &Worker, connection: &Connection, request: Request<Body>) -> Response<Body> {
-    let _ = (worker, connection, request);
-    let mut response = Response::new(Body::Empty);
-    *response.status_mut() = Reason::NoHost.status();
-    response
+/// Runs the route's filters; returns the largest body that they allow.
+fn filter(parts: &Parts, found: &Found<'_>, body: &Body) -> Result<Option<u64>, Answer> {
+    let authority = found.client.host.as_ref().and_then(|host| host.to_str().ok()).unwrap_or(found.facts.authority);
+    let host = match &found.client.host {
+        None => Cow::Borrowed(&*found.facts.host),
+        Some(_) => request_host(authority).map_err(|_| Answer::from(Reason::BadHost))?,
+    };
+    let mut exchange = Exchange {
+        method: &parts.method,
+        scheme: found.client.scheme,
+        host: &host,
+        port: facts::port_of(authority),
+        path: &found.facts.path.path,
+        target: found.facts.target,
+        https_port: found.https_port,
+        http_port: found.http_port,
+        body_bytes: body.size_hint().exact(),
+        body_limit: None,
+    };
+    for filter in &found.route.filters {
+        match filter.apply(&mut exchange) {
+            Flow::Continue => {}
+            Flow::Answer(answer) => return Err(answer),
+            // Calls are made here, through `dispatch`, once a filter has one to make.
+            Flow::Ask(call) => match call {},
+        }
+    }
+    Ok(exchange.body_limit)
+}
+
+/// Returns `Host` as the client wrote it.
+fn host_field(parts: &Parts, authority: &str) -> Result<HeaderValue, Answer> {
+    match parts.headers.get(HOST) {
+        Some(host) => Ok(host.clone()),
+        None => HeaderValue::from_str(authority).map_err(|_| Answer::from(Reason::BadHost)),
+    }
+}
+
+/// Returns the origin-form target where it is not the client's own already: without scheme and authority, and with dot segments
+/// resolved.
+fn rewritten_target(parts: &Parts, path: &RequestPath<'_>) -> Result<Option<Uri>, Answer> {
+    if path.dots_resolved {
+        return path.target(parts.uri.query()).map(|target| Some(Uri::from(target))).map_err(|_| Answer::from(Reason::TargetTooLong));
+    }
+    if parts.uri.authority().is_none() {
+        return Ok(None);
+    }
+    Ok(parts.uri.path_and_query().map(|target| Uri::from(target.clone())))
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use crate::model::normalize;
+
+    #[test]
+    fn the_target_is_rewritten_only_where_it_must_be() {
+        for (target, expected) in [
+            ("/a%20b//c?q=%zz", None),
+            ("http://a.test/a%2fb?q", Some("/a%2fb?q")),
+            ("http://a.test", Some("/")),
+            ("http://a.test?q", Some("/?q")),
+            ("/x/../a%20b?q=%41", Some("/a%20b?q=%41")),
+            ("/x/../%C3%A9%2f%7b", Some("/%C3%A9%2F%7B")),
+        ] {
+            let (parts, ()) = Request::get(target).body(()).unwrap().into_parts();
+            let rewritten = rewritten_target(&parts, &normalize(parts.uri.path()).unwrap()).unwrap();
+            assert_eq!(rewritten.map(|uri| uri.to_string()).as_deref(), expected, "{target}");
+        }
+    }
 }

@@ -11,6 +11,7 @@
 //! | [`settings`] | what only flags can say |
 //! | [`model`] | the nouns: hosts, paths, conditions, endpoints, certificates, origins |
 //! | [`observe`] | metrics and the access-log record |
+//! | [`clock`] | the time of one worker: cheap deadlines, the `Date` header |
 //! | [`body`] | the one body type that travels through the proxy |
 //! | [`upstream`] | per-backend state: endpoints, balancing, connections, pools |
 //! | [`filter`] | what a route does to a request before it is forwarded |
@@ -21,6 +22,7 @@
 //! | [`server`] | workers, sockets, TLS, connections, drain, the publisher |
 
 pub mod body;
+pub mod clock;
 pub mod drain;
 pub mod error;
 pub mod filter;

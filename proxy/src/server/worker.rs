@@ -85,6 +85,7 @@ impl WorkerThread {
     /// Follows the shared state until the end of serving.
     async fn work(self: Rc<Self>, ready: impl FnOnce()) -> io::Result<()> {
         tokio::task::spawn_local(Rc::clone(&self).sweep());
+        tokio::task::spawn_local(self.forward.attend());
         let mut accepting = HashMap::new();
         self.follow_sockets(&mut accepting)?;
         ready();

@@ -72,6 +72,13 @@ impl EndpointSet {
         Self { endpoints: endpoints.collect() }
     }
 
+    /// Whether this very endpoint is in the set; another with the same address is not it.
+    #[must_use]
+    pub fn contains(&self, endpoint: &Arc<Endpoint>) -> bool {
+        let found = self.endpoints.binary_search_by(|known| known.at.cmp(&endpoint.at));
+        found.ok().and_then(|at| self.endpoints.get(at)).is_some_and(|known| Arc::ptr_eq(known, endpoint))
+    }
+
     /// Returns the addresses, sorted.
     pub fn addresses(&self) -> impl Iterator<Item = &EndpointAddress> {
         self.endpoints.iter().map(|endpoint| &endpoint.at)

@@ -1,0 +1,297 @@
+//! Who the client is, and what the backend is told of it: `X-Forwarded-*`, `X-Real-IP`, `X-Request-ID`.
+
+use std::cell::{Cell, RefCell};
+use std::hash::{BuildHasher, RandomState};
+use std::io::Write;
+use std::net::IpAddr;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use super::headers::{
+    Seen, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PORT, X_FORWARDED_PROTO, X_FORWARDED_SCHEME, X_REAL_IP, X_REQUEST_ID,
+};
+use crate::model::{CidrSet, Scheme, canonical_ip, request_host};
+
+const HTTP: HeaderValue = HeaderValue::from_static("http");
+const HTTPS: HeaderValue = HeaderValue::from_static("https");
+
+/// The client as the backend is told of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Client {
+    /// Its address: the peer's, or the last in `X-Forwarded-For` that no trusted proxy has.
+    pub(super) address: IpAddr,
+    /// The scheme that it used.
+    pub(super) scheme: Scheme,
+    /// The port that it used.
+    pub(super) port: u16,
+    /// The authority that it asked a trusted proxy for; `None` if nobody says it was another than ours.
+    pub(super) host: Option<HeaderValue>,
+    /// What came in `X-Forwarded-For`, to be continued; `None` starts anew.
+    chain: Option<Bytes>,
+}
+
+impl Client {
+    /// Takes the connection's word alone.
+    pub(super) fn of_connection(address: IpAddr, scheme: Scheme, port: u16) -> Self {
+        Self { address, scheme, port, host: None, chain: None }
+    }
+
+    /// Believes what a trusted proxy says in `X-Forwarded-*`. A value that makes no sense is not believed.
+    pub(super) fn behind_proxy(peer: IpAddr, scheme: Scheme, port: u16, headers: &HeaderMap, trusted: &CidrSet) -> Self {
+        let mut client = Self::of_connection(peer, scheme, port);
+        let chain = join(headers, &X_FORWARDED_FOR);
+        if let Some(text) = chain.as_deref().and_then(|chain| std::str::from_utf8(chain).ok()) {
+            for entry in text.rsplit(',') {
+                let Some(address) = address_of(entry.trim()) else { break };
+                client.address = address;
+                if !trusted.contains(address) {
+                    break;
+                }
+            }
+        }
+        client.chain = chain;
+        if let Some(believed) = first(headers, &X_FORWARDED_PROTO).and_then(scheme_of) {
+            client.scheme = believed;
+            if believed != scheme {
+                client.port = believed.default_port();
+            }
+        }
+        if let Some(believed) = first(headers, &X_FORWARDED_PORT).and_then(|text| text.parse().ok()).filter(|port| *port != 0) {
+            client.port = believed;
+        }
+        client.host =
+            first(headers, &X_FORWARDED_HOST).filter(|host| request_host(host).is_ok()).and_then(|host| HeaderValue::from_str(host).ok());
+        client
+    }
+
+    /// Writes what the backend is told, and returns the request's ID. `host` is what the client sent as `Host`.
+    pub(super) fn tell(self, headers: &mut HeaderMap, seen: Seen, peer: IpAddr, host: &HeaderValue, memo: &Memo) -> HeaderValue {
+        let sent = if seen.has(Seen::REQUEST_ID) { headers.get(&X_REQUEST_ID).filter(|id| is_request_id(id)).cloned() } else { None };
+        let id = sent.unwrap_or_else(|| memo.request_id());
+        headers.insert(X_REQUEST_ID, id.clone());
+        let address = memo.address(self.address);
+        let scheme = match self.scheme {
+            Scheme::Http => HTTP,
+            Scheme::Https => HTTPS,
+        };
+        let chain = match self.chain {
+            None => address.clone(),
+            Some(chain) => continued(&chain, peer).unwrap_or_else(|| address.clone()),
+        };
+        headers.insert(X_FORWARDED_FOR, chain);
+        headers.insert(X_FORWARDED_HOST, self.host.unwrap_or_else(|| host.clone()));
+        headers.insert(X_FORWARDED_PORT, memo.port(self.port));
+        headers.insert(X_FORWARDED_PROTO, scheme.clone());
+        headers.insert(X_FORWARDED_SCHEME, scheme);
+        headers.insert(X_REAL_IP, address);
+        id
+    }
+}
+
+/// Values that a worker writes again and again, and its source of request IDs.
+#[derive(Debug)]
+pub(super) struct Memo {
+    address: RefCell<(IpAddr, HeaderValue)>,
+    port: RefCell<(u16, HeaderValue)>,
+    random: Cell<[u64; 2]>,
+}
+
+impl Memo {
+    pub(super) fn new() -> Self {
+        let unspecified = IpAddr::from([0, 0, 0, 0]);
+        let seed = || RandomState::new().hash_one(std::process::id());
+        Self {
+            address: RefCell::new((unspecified, written(unspecified))),
+            port: RefCell::new((80, written(80))),
+            random: Cell::new([seed() | 1, seed()]),
+        }
+    }
+
+    fn address(&self, address: IpAddr) -> HeaderValue {
+        let mut memo = self.address.borrow_mut();
+        if memo.0 != address {
+            *memo = (address, written(address));
+        }
+        memo.1.clone()
+    }
+
+    fn port(&self, port: u16) -> HeaderValue {
+        let mut memo = self.port.borrow_mut();
+        if memo.0 != port {
+            *memo = (port, written(port));
+        }
+        memo.1.clone()
+    }
+
+    /// Makes an ID of 128 random bits. They tell requests apart; they are no secret.
+    fn request_id(&self) -> HeaderValue {
+        let id = u128::from(self.next()) << 64 | u128::from(self.next());
+        let mut text = [0; 32];
+        let digits = b"0123456789abcdef";
+        for (at, place) in text.iter_mut().enumerate() {
+            let digit = usize::try_from((id >> (124 - 4 * at)) & 15).unwrap_or_default();
+            *place = digits.get(digit).copied().unwrap_or(b'0');
+        }
+        HeaderValue::from_bytes(&text).unwrap_or(HTTP)
+    }
+
+    /// Steps xoroshiro128++ (Blackman and Vigna).
+    fn next(&self) -> u64 {
+        let [s0, mut s1] = self.random.get();
+        let result = s0.wrapping_add(s1).rotate_left(17).wrapping_add(s0);
+        s1 ^= s0;
+        self.random.set([s0.rotate_left(49) ^ s1 ^ (s1 << 21), s1.rotate_left(28)]);
+        result
+    }
+}
+
+/// Writes a value that is short and made of header characters only.
+fn written(value: impl std::fmt::Display) -> HeaderValue {
+    let mut text = [0; 64];
+    let mut rest = text.as_mut_slice();
+    let written = write!(rest, "{value}").map(|()| 64 - rest.len()).unwrap_or_default();
+    text.get(..written).and_then(|text| HeaderValue::from_bytes(text).ok()).unwrap_or(HeaderValue::from_static(""))
+}
+
+/// Whether a client's request ID is kept: visible ASCII, at most 128 bytes.
+fn is_request_id(value: &HeaderValue) -> bool {
+    (1..=128).contains(&value.len()) && value.as_bytes().iter().all(u8::is_ascii_graphic)
+}
+
+/// Returns all values of a field as one list; `None` without any.
+fn join(headers: &HeaderMap, name: &HeaderName) -> Option<Bytes> {
+    let mut values = headers.get_all(name).iter();
+    let only = values.next()?;
+    let mut joined = BytesMut::from(only.as_bytes());
+    for value in values {
+        joined.put_slice(b", ");
+        joined.put_slice(value.as_bytes());
+    }
+    Some(joined.freeze())
+}
+
+/// Returns the first element of a field.
+fn first<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {
+    let text = headers.get(name)?.to_str().ok()?;
+    Some(text.split_once(',').map_or(text, |(first, _)| first).trim())
+}
+
+fn scheme_of(text: &str) -> Option<Scheme> {
+    [Scheme::Http, Scheme::Https].into_iter().find(|scheme| text.eq_ignore_ascii_case(scheme.as_str()))
+}
+
+/// Reads an address, with or without a port.
+fn address_of(text: &str) -> Option<IpAddr> {
+    let address = text.parse::<IpAddr>().ok();
+    let address = address.or_else(|| text.parse::<std::net::SocketAddr>().ok().map(|socket| socket.ip()));
+    let bracketed = || text.strip_prefix('[')?.strip_suffix(']')?.parse().ok();
+    address.or_else(bracketed).map(canonical_ip)
+}
+
+fn continued(chain: &[u8], peer: IpAddr) -> Option<HeaderValue> {
+    let mut all = BytesMut::with_capacity(chain.len() + 48);
+    all.put_slice(chain);
+    if !chain.is_empty() {
+        all.put_slice(b", ");
+    }
+    all.put_slice(written(peer).as_bytes());
+    HeaderValue::from_maybe_shared(all.freeze()).ok()
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+mod tests {
+    use super::super::headers::scan;
+    use super::*;
+
+    fn told(client: Client, mut headers: HeaderMap) -> Vec<String> {
+        let (seen, _) = scan(&headers);
+        client.tell(&mut headers, seen, "10.0.0.1".parse().unwrap(), &HeaderValue::from_static("a.test:81"), &Memo::new());
+        [X_FORWARDED_FOR, X_REAL_IP, X_FORWARDED_HOST, X_FORWARDED_PORT, X_FORWARDED_PROTO, X_FORWARDED_SCHEME]
+            .map(|name| headers.get_all(name).iter().map(|value| value.to_str().unwrap()).collect::<Vec<_>>().join("|"))
+            .to_vec()
+    }
+
+    fn map(fields: &[(&'static str, &'static str)]) -> HeaderMap {
+        fields.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect()
+    }
+
+    #[test]
+    fn a_stranger_is_not_believed() {
+        let headers = map(&[("x-forwarded-for", "1.2.3.4"), ("x-real-ip", "1.2.3.4"), ("x-forwarded-proto", "https")]);
+        let client = Client::of_connection("192.0.2.7".parse().unwrap(), Scheme::Http, 80);
+        assert_eq!(told(client, headers), ["192.0.2.7", "192.0.2.7", "a.test:81", "80", "http", "http"]);
+    }
+
+    #[test]
+    fn a_trusted_proxy_is_believed_as_far_as_it_makes_sense() {
+        let mut trusted = CidrSet::default();
+        trusted.add("10.0.0.0/8").unwrap();
+        trusted.add("fd00::/8").unwrap();
+        for (what, fields, expected) in [
+            ("nothing said", &[][..], ["10.0.0.1", "10.0.0.1", "a.test:81", "80", "http"]),
+            (
+                "the client behind one proxy",
+                &[("x-forwarded-for", "192.0.2.7"), ("x-forwarded-proto", "HTTPS")],
+                ["192.0.2.7, 10.0.0.1", "192.0.2.7", "a.test:81", "443", "https"],
+            ),
+            (
+                "the client behind two proxies, with a lie before",
+                &[("x-forwarded-for", "1.1.1.1, 192.0.2.7"), ("x-forwarded-for", "10.0.0.2")],
+                ["1.1.1.1, 192.0.2.7, 10.0.0.2, 10.0.0.1", "192.0.2.7", "a.test:81", "80", "http"],
+            ),
+            (
+                "addresses with ports",
+                &[("x-forwarded-for", "192.0.2.7:99, [fd00::1]:80")],
+                ["192.0.2.7:99, [fd00::1]:80, 10.0.0.1", "192.0.2.7", "a.test:81", "80", "http"],
+            ),
+            (
+                "what is no address ends the walk",
+                &[("x-forwarded-for", "192.0.2.7, unknown, 10.0.0.2")],
+                ["192.0.2.7, unknown, 10.0.0.2, 10.0.0.1", "10.0.0.2", "a.test:81", "80", "http"],
+            ),
+            (
+                "host and port",
+                &[("x-forwarded-host", "www.test:8443, b"), ("x-forwarded-port", "8443"), ("x-forwarded-proto", "https")],
+                ["10.0.0.1", "10.0.0.1", "www.test:8443", "8443", "https"],
+            ),
+            (
+                "nonsense",
+                &[("x-forwarded-host", "a b"), ("x-forwarded-port", "0"), ("x-forwarded-proto", "gopher")],
+                ["10.0.0.1", "10.0.0.1", "a.test:81", "80", "http"],
+            ),
+        ] {
+            let mut headers = HeaderMap::new();
+            for (name, value) in fields {
+                headers.append(*name, HeaderValue::from_static(value));
+            }
+            let client = Client::behind_proxy("10.0.0.1".parse().unwrap(), Scheme::Http, 80, &headers, &trusted);
+            assert_eq!(told(client, headers)[..5], expected, "{what}");
+        }
+    }
+
+    #[test]
+    fn a_request_id_is_kept_if_it_is_one_and_else_made() {
+        let memo = Memo::new();
+        let id = |sent: Option<&str>| {
+            let mut headers = HeaderMap::new();
+            if let Some(sent) = sent {
+                headers.insert(X_REQUEST_ID, sent.parse().unwrap());
+            }
+            let (seen, _) = scan(&headers);
+            let client = Client::of_connection("192.0.2.7".parse().unwrap(), Scheme::Http, 80);
+            client.tell(&mut headers, seen, "192.0.2.7".parse().unwrap(), &HeaderValue::from_static("a"), &memo);
+            headers[X_REQUEST_ID].to_str().unwrap().to_owned()
+        };
+        let longest = "x".repeat(128);
+        for kept in ["abc-123", longest.as_str()] {
+            assert_eq!(id(Some(kept)), kept);
+        }
+        let made = [id(None), id(None), id(Some("")), id(Some("a b")), id(Some(&"x".repeat(129)))];
+        for one in &made {
+            assert!(one.len() == 32 && one.bytes().all(|b| b.is_ascii_hexdigit() && !b.is_ascii_uppercase()), "{one}");
+        }
+        assert_eq!(made.iter().collect::<std::collections::BTreeSet<_>>().len(), made.len());
+    }
+}

@@ -1,0 +1,266 @@
+//! Sends a request to a backend: picks an endpoint, sends, waits for the head, and tries again where that is allowed.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
+
+use http::header::{HOST, TE, TRANSFER_ENCODING};
+use http::uri::{Authority, Scheme};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri};
+use hyper::body::Incoming;
+use tokio::time::Instant;
+
+use super::Worker;
+use super::headers::TRAILERS;
+use crate::body::{Body, Progress, Replay, Upload};
+use crate::error::{ProxyError, Reason, Retry};
+use crate::model::{Timeouts, UpstreamProtocol};
+use crate::observe::{Record, UpstreamConnect};
+use crate::table::Forward;
+use crate::upstream::{Channel, Round, Version, Wanted};
+
+const CHUNKED: HeaderValue = HeaderValue::from_static("chunked");
+
+/// A request as it goes to a backend, whatever the protocol.
+#[derive(Debug)]
+pub(super) struct Outgoing {
+    /// Method, origin-form target and headers, as HTTP/1.1 has them.
+    pub(super) head: Head,
+    /// The body; `None` if there is none.
+    pub(super) upload: Option<Upload>,
+    /// Whether the client takes trailers.
+    pub(super) trailers: bool,
+    /// What HTTP it can be sent with.
+    pub(super) wanted: Wanted,
+}
+
+/// What of a request can be sent again.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Head {
+    pub(super) method: Method,
+    pub(super) target: Uri,
+    pub(super) headers: HeaderMap,
+}
+
+/// A response's head, and the connection that its body comes on.
+#[derive(Debug)]
+pub(super) struct Answered {
+    pub(super) response: Response<Incoming>,
+    pub(super) channel: Channel,
+}
+
+/// Sends a request until it is answered. `now` is the present, or shortly before.
+///
+/// # Errors
+/// No endpoint answered, or the client's body failed; after the last try that was allowed.
+pub(super) async fn dispatch(
+    worker: &Worker,
+    backend: &Forward,
+    outgoing: &mut Outgoing,
+    record: &mut Record,
+    now: Instant,
+) -> Result<Answered, ProxyError> {
+    let upstream = &backend.upstream;
+    let metrics = &worker.state.metrics;
+    let idempotent = outgoing.head.method.is_idempotent();
+    let mut round = Round::new(upstream);
+    let mut failure = None;
+    // One failure may be the connection's alone: it had served before, or would not take the request. Then a fresh one follows.
+    let mut spared = false;
+    loop {
+        let Some(endpoint) = round.choose(&upstream.endpoints()) else {
+            return Err(failure.unwrap_or_else(|| ProxyError::new(Reason::NoEndpoints)));
+        };
+        let pool = worker.pools.endpoint(upstream, &endpoint);
+        record.attempt(endpoint.at.address, &endpoint.at.name);
+        if failure.is_some() {
+            metrics.upstream_retry();
+        }
+        let (channel, now) = match if spared { None } else { pool.reuse(outgoing.wanted) } {
+            Some(channel) => {
+                metrics.upstream_reuse();
+                (channel, now)
+            }
+            None => match pool.connect(outgoing.wanted, backend.timeouts.connect).await {
+                Ok(channel) => {
+                    metrics.upstream_connect(UpstreamConnect::Ok);
+                    (channel, Instant::now())
+                }
+                Err(error) => {
+                    metrics.upstream_connect(connect_label(error.kind));
+                    tracing::debug!(endpoint = %endpoint.at.address, %error, "no connection to an endpoint");
+                    failure = Some(error);
+                    round.fail(endpoint);
+                    continue;
+                }
+            },
+        };
+        // What cannot be needed again is not kept: only a connection that is no longer fresh may die under an idempotent request,
+        // and only HTTP/2 says of a request that it was refused.
+        let replay = match channel.version() {
+            Version::Http1 if channel.reused && idempotent => Replay::Keep,
+            Version::Http1 => Replay::Forget,
+            Version::Http2 => Replay::Keep,
+        };
+        record.connected();
+        let error = match outgoing.send(&channel, replay, backend, worker, now).await {
+            Ok(response) => {
+                record.answered(response.status());
+                return Ok(Answered { response, channel });
+            }
+            Err(error) => error,
+        };
+        tracing::debug!(endpoint = %endpoint.at.address, %error, reused = channel.reused, "an endpoint did not answer");
+        let again = match error.retry {
+            Retry::Unprocessed => true,
+            Retry::IfIdempotent => channel.reused && idempotent,
+            Retry::Never => false,
+        };
+        if !again {
+            return Err(error);
+        }
+        channel.retire();
+        if spared {
+            round.fail(endpoint);
+        }
+        spared = true;
+        failure = Some(error);
+    }
+}
+
+fn connect_label(reason: Reason) -> UpstreamConnect {
+    if reason == Reason::ConnectTimeout {
+        UpstreamConnect::TimedOut
+    } else if reason == Reason::UpstreamTls {
+        UpstreamConnect::TlsFailed
+    } else {
+        UpstreamConnect::Failed
+    }
+}
+
+impl Outgoing {
+    /// Sends it once. Afterwards the head is here again if the request may be sent again.
+    async fn send(
+        &mut self,
+        channel: &Channel,
+        replay: Replay,
+        backend: &Forward,
+        worker: &Worker,
+        now: Instant,
+    ) -> Result<Response<Incoming>, ProxyError> {
+        let body = match &self.upload {
+            None => Body::Empty,
+            Some(upload) => Body::Upload(upload.attempt(replay, now).ok_or_else(|| ProxyError::new(Reason::UpstreamReset))?),
+        };
+        let head = match replay {
+            Replay::Keep => self.head.clone(),
+            Replay::Forget => std::mem::take(&mut self.head),
+        };
+        let request = match channel.version() {
+            Version::Http1 => head.into_http1(body),
+            Version::Http2 => head.into_http2(body, backend.upstream.key.protocol, self.trailers)?,
+        };
+        let answered = wait(channel, request, self.upload.as_ref(), backend.timeouts, worker, now).await;
+        match answered {
+            Ok(response) => {
+                if let Some(upload) = &self.upload {
+                    upload.settle();
+                }
+                Ok(response)
+            }
+            Err((error, returned)) => {
+                if let (Replay::Forget, Some(request)) = (replay, returned) {
+                    self.head = Head::returned(*request);
+                }
+                Err(error)
+            }
+        }
+    }
+}
+
+impl Head {
+    fn into_http1(self, body: Body) -> Request<Body> {
+        let known = http_body::Body::size_hint(&body).exact().is_some();
+        let mut request = Request::new(body);
+        *request.method_mut() = self.method;
+        *request.uri_mut() = self.target;
+        *request.headers_mut() = self.headers;
+        if !known {
+            // hyper would leave the body of a GET out.
+            request.headers_mut().insert(TRANSFER_ENCODING, CHUNKED);
+        }
+        request
+    }
+
+    /// Brings it into the form of HTTP/2: the authority in the target, no `Host`.
+    fn into_http2(mut self, body: Body, protocol: UpstreamProtocol, trailers: bool) -> Result<Request<Body>, ProxyError> {
+        let unfit = |_| ProxyError::new(Reason::BadHost);
+        let host = self.headers.remove(HOST);
+        let authority = host.as_ref().map_or(b"".as_slice(), HeaderValue::as_bytes);
+        let mut target = self.target.into_parts();
+        target.authority = Some(Authority::try_from(authority).map_err(unfit)?);
+        target.scheme = Some(match protocol {
+            UpstreamProtocol::Http1 | UpstreamProtocol::H2c => Scheme::HTTP,
+            UpstreamProtocol::Https | UpstreamProtocol::H2 => Scheme::HTTPS,
+        });
+        if trailers {
+            self.headers.insert(TE, TRAILERS);
+        }
+        let mut request = Request::new(body);
+        *request.method_mut() = self.method;
+        *request.uri_mut() = Uri::from_parts(target).map_err(|_| ProxyError::new(Reason::BadPath))?;
+        *request.version_mut() = http::Version::HTTP_2;
+        *request.headers_mut() = self.headers;
+        Ok(request)
+    }
+
+    fn returned(request: Request<Body>) -> Self {
+        let (mut parts, _) = request.into_parts();
+        parts.headers.remove(TRANSFER_ENCODING);
+        Self { method: parts.method, target: parts.uri, headers: parts.headers }
+    }
+}
+
+type Failure = (ProxyError, Option<Box<Request<Body>>>);
+
+/// Sends the request and waits for the head: as long as the client sends, then for the read timeout.
+async fn wait(
+    channel: &Channel,
+    request: Request<Body>,
+    upload: Option<&Upload>,
+    timeouts: Timeouts,
+    worker: &Worker,
+    now: Instant,
+) -> Result<Response<Incoming>, Failure> {
+    let mut sending = pin!(channel.send(request));
+    let mut deadline = worker.clock.deadline();
+    deadline.set(now + if upload.is_some() { timeouts.read.min(timeouts.send) } else { timeouts.read });
+    poll_fn(|cx| {
+        if let Poll::Ready(answered) = sending.as_mut().poll(cx) {
+            return Poll::Ready(answered.map_err(|unanswered| match upload.and_then(Upload::failed) {
+                Some(reason) => (ProxyError::new(reason).with_source(unanswered.error), None),
+                None => (unanswered.error, unanswered.request),
+            }));
+        }
+        if let Some(upload) = upload
+            && let Poll::Ready(reason) = upload.poll_failed(cx)
+        {
+            return Poll::Ready(Err((ProxyError::new(reason), None)));
+        }
+        while deadline.poll(cx).is_ready() {
+            let now = Instant::now();
+            let (due, reason) = match upload.map_or(Progress::Done(now - timeouts.read), Upload::progress) {
+                // The body itself watches the client.
+                Progress::Client => (now + timeouts.send, Reason::BodyTimeout),
+                Progress::Endpoint(since) => (since + timeouts.send, Reason::SendTimeout),
+                Progress::Done(since) => (since + timeouts.read, Reason::ReadTimeout),
+            };
+            if due <= now {
+                return Poll::Ready(Err((ProxyError::new(reason), None)));
+            }
+            deadline.set(due);
+        }
+        Poll::Pending
+    })
+    .await
+}

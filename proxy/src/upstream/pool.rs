@@ -1,0 +1,387 @@
+//! A worker's connections to endpoints. Nothing here is shared with other workers.
+//!
+//! HTTP/1.1 connections serve one request at a time and are kept idle between them, the last used first; HTTP/2 connections are shared
+//! by requests as far as the endpoint's streams go. What stands behind a [`Channel`] is nobody else's business, so that another
+//! HTTP/1.1 codec could.
+
+use std::cell::{Cell, RefCell};
+use std::rc::{Rc, Weak};
+use std::sync::{Arc, Weak as ArcWeak};
+use std::time::Duration;
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+
+use super::connect::{Connector, Version, Wanted};
+use super::dial::Dial;
+use super::http1::{Condition, Http1};
+use super::http2::{Http2, Http2Stream};
+use super::{Endpoint, Slot, Upstream};
+use crate::body::{Body, Lease};
+use crate::error::{ProxyError, Reason, Retry};
+use crate::model::UpstreamProtocol;
+
+/// Sweeps at least this often while there is anything to sweep, so that connections to vanished endpoints do not linger.
+const LONGEST_SWEEP: Duration = Duration::from_secs(5);
+
+/// All connections of one worker, by the slot of the upstream.
+#[derive(Debug)]
+pub struct Pools(Rc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    slots: RefCell<Vec<Option<UpstreamPool>>>,
+    connector: Connector,
+    idle_per_endpoint: usize,
+    sweep_every: Duration,
+    /// Connections go after this many sweeps without a request.
+    sweeps_until_idle: u32,
+    sweeping: Cell<bool>,
+}
+
+#[derive(Debug)]
+struct UpstreamPool {
+    upstream: ArcWeak<Upstream>,
+    /// Sorted by the endpoint's place in memory.
+    endpoints: Vec<Rc<EndpointPool>>,
+}
+
+/// The connections to one endpoint of one upstream.
+#[derive(Debug)]
+pub struct EndpointPool {
+    endpoint: Arc<Endpoint>,
+    protocol: UpstreamProtocol,
+    worker: Weak<Inner>,
+    idle: RefCell<Vec<Rc<Http1>>>,
+    http2: RefCell<Vec<Rc<Http2>>>,
+    dial: RefCell<Option<Rc<Dial>>>,
+    /// What ALPN last agreed on, where it is free to choose.
+    spoken: Cell<Option<Version>>,
+}
+
+/// What one request can be sent on.
+#[derive(Debug)]
+pub struct Channel {
+    kind: Kind,
+    /// Whether it has served a request before: then it may be dead without our knowing.
+    pub reused: bool,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Http1(Rc<Http1>),
+    Http2(Rc<Http2Stream>),
+}
+
+/// A request that got no response head.
+#[derive(Debug)]
+pub struct Unanswered {
+    /// What happened, and whether the request may be sent again.
+    pub error: ProxyError,
+    /// The request, if nothing of it was written.
+    pub request: Option<Box<Request<Body>>>,
+}
+
+impl Pools {
+    /// Makes the empty pools of a worker. Connections without a request for `idle` are closed; at most `idle_per_endpoint` are
+    /// kept to one endpoint.
+    #[must_use]
+    pub fn new(connector: Connector, idle_per_endpoint: usize, idle: Duration) -> Self {
+        let sweep_every = (idle / 4).clamp(Duration::from_millis(10), LONGEST_SWEEP);
+        let sweeps = idle.as_nanos().div_ceil(sweep_every.as_nanos());
+        Self(Rc::new(Inner {
+            slots: RefCell::default(),
+            connector,
+            idle_per_endpoint,
+            sweep_every,
+            sweeps_until_idle: u32::try_from(sweeps).unwrap_or(u32::MAX).max(1),
+            sweeping: Cell::new(false),
+        }))
+    }
+
+    /// Returns the pool of an endpoint. A slot that belonged to another upstream is cleared first.
+    #[must_use]
+    pub fn endpoint(&self, upstream: &Arc<Upstream>, endpoint: &Arc<Endpoint>) -> Rc<EndpointPool> {
+        let Slot(slot) = upstream.slot;
+        let mut slots = self.0.slots.borrow_mut();
+        if slots.len() <= slot {
+            slots.resize_with(slot + 1, || None);
+        }
+        let make = || EndpointPool {
+            endpoint: Arc::clone(endpoint),
+            protocol: upstream.key.protocol,
+            worker: Rc::downgrade(&self.0),
+            idle: RefCell::default(),
+            http2: RefCell::default(),
+            dial: RefCell::default(),
+            spoken: Cell::new(None),
+        };
+        let Some(place) = slots.get_mut(slot) else { return Rc::new(make()) };
+        if place.as_ref().is_some_and(|pool| !std::ptr::eq(pool.upstream.as_ptr(), Arc::as_ptr(upstream))) {
+            *place = None;
+        }
+        let pool = place.get_or_insert_with(|| UpstreamPool { upstream: Arc::downgrade(upstream), endpoints: Vec::new() });
+        let found = pool.endpoints.binary_search_by_key(&Arc::as_ptr(endpoint), |known| Arc::as_ptr(&known.endpoint));
+        match found {
+            Ok(at) => pool.endpoints.get(at).map_or_else(|| Rc::new(make()), Rc::clone),
+            Err(at) => {
+                let made = Rc::new(make());
+                pool.endpoints.insert(at, Rc::clone(&made));
+                made
+            }
+        }
+    }
+
+    /// Closes what the slot holds, as soon as requests in flight are done.
+    pub fn clear(&self, slot: Slot) {
+        if let Some(place) = self.0.slots.borrow_mut().get_mut(slot.0) {
+            *place = None;
+        }
+    }
+
+    /// Returns how many connections are kept: idle HTTP/1.1 ones and HTTP/2 ones.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        let slots = self.0.slots.borrow();
+        let pools = slots.iter().flatten().flat_map(|pool| &pool.endpoints);
+        pools.map(|pool| pool.idle.borrow().len() + pool.http2.borrow().len()).sum()
+    }
+}
+
+impl Inner {
+    /// Closes what was idle for too long and what leads to endpoints that are gone; returns whether anything is left to sweep.
+    fn sweep(&self) -> bool {
+        let mut left = false;
+        for place in self.slots.borrow_mut().iter_mut() {
+            let Some(pool) = place else { continue };
+            let Some(upstream) = pool.upstream.upgrade() else {
+                *place = None;
+                continue;
+            };
+            let set = upstream.endpoints();
+            pool.endpoints.retain(|endpoint| {
+                let stays = set.contains(&endpoint.endpoint);
+                stays && {
+                    left |= endpoint.sweep(self.sweeps_until_idle);
+                    true
+                }
+            });
+        }
+        left
+    }
+
+    /// Sees to it that a sweep comes.
+    fn sweep_later(self: &Rc<Self>) {
+        if self.sweeping.replace(true) {
+            return;
+        }
+        let (inner, every) = (Rc::downgrade(self), self.sweep_every);
+        tokio::task::spawn_local(async move {
+            loop {
+                tokio::time::sleep(every).await;
+                let Some(inner) = inner.upgrade() else { return };
+                if !inner.sweep() {
+                    inner.sweeping.set(false);
+                    return;
+                }
+            }
+        });
+    }
+}
+
+impl EndpointPool {
+    /// Returns a channel on a connection that stands, if one is free.
+    #[must_use]
+    pub fn reuse(&self, wanted: Wanted) -> Option<Channel> {
+        match wanted {
+            Wanted::Any => self.open_stream().or_else(|| self.take_idle()),
+            Wanted::Http1 => self.take_idle(),
+        }
+    }
+
+    fn take_idle(&self) -> Option<Channel> {
+        let mut idle = self.idle.borrow_mut();
+        let mut at = idle.len();
+        while at > 0 {
+            at -= 1;
+            match idle.get(at).map(|connection| connection.condition()) {
+                Some(Condition::Ready) => {
+                    let connection = idle.remove(at);
+                    connection.occupy(self.endpoint.enter());
+                    return Some(Channel { kind: Kind::Http1(connection), reused: true });
+                }
+                Some(Condition::Closed) => drop(idle.remove(at)),
+                Some(Condition::Busy) | None => {}
+            }
+        }
+        None
+    }
+
+    fn open_stream(&self) -> Option<Channel> {
+        let mut connections = self.http2.borrow_mut();
+        if connections.is_empty() {
+            return None;
+        }
+        connections.retain(|connection| !connection.is_closed());
+        let stream = connections.iter().find_map(|connection| connection.open(|| self.endpoint.enter()))?;
+        Some(Channel { kind: Kind::Http2(stream), reused: true })
+    }
+
+    /// Makes a connection and returns a channel on it. Requests that can share an HTTP/2 connection wait for one together.
+    ///
+    /// # Errors
+    /// No connection stood within `timeout` ([`Reason::ConnectTimeout`]), or it failed.
+    pub async fn connect(self: &Rc<Self>, wanted: Wanted, timeout: Duration) -> Result<Channel, ProxyError> {
+        let shared = wanted == Wanted::Any
+            && match self.protocol {
+                UpstreamProtocol::H2c | UpstreamProtocol::H2 => true,
+                UpstreamProtocol::Https => self.spoken.get() == Some(Version::Http2),
+                UpstreamProtocol::Http1 => false,
+            };
+        let connected = async { if shared { self.share(timeout).await } else { self.connect_alone(wanted).await } };
+        match tokio::time::timeout(timeout, connected).await {
+            Ok(result) => result,
+            Err(_) => Err(ProxyError::new(Reason::ConnectTimeout).with_retry(Retry::Unprocessed)),
+        }
+    }
+
+    async fn connect_alone(self: &Rc<Self>, wanted: Wanted) -> Result<Channel, ProxyError> {
+        let worker = self.worker.upgrade().ok_or_else(|| ProxyError::new(Reason::Internal))?;
+        let (stream, version) = worker.connector.connect(self.endpoint.at.address, self.protocol, wanted).await?;
+        if wanted == Wanted::Any {
+            self.spoken.set(Some(version));
+        }
+        let kind = match version {
+            Version::Http1 => {
+                let connection = Http1::start(stream, Rc::downgrade(self)).await?;
+                connection.occupy(self.endpoint.enter());
+                Kind::Http1(connection)
+            }
+            Version::Http2 => {
+                let connection = Http2::start(stream).await?;
+                let opened = connection.open(|| self.endpoint.enter());
+                self.http2.borrow_mut().push(connection);
+                worker.sweep_later();
+                let lost = || ProxyError::new(Reason::ConnectFailed).with_retry(Retry::Unprocessed);
+                Kind::Http2(opened.ok_or_else(lost)?)
+            }
+        };
+        Ok(Channel { kind, reused: false })
+    }
+
+    /// Waits for the one connection that is being made for all, and makes more as long as there is no stream to be had.
+    async fn share(self: &Rc<Self>, timeout: Duration) -> Result<Channel, ProxyError> {
+        loop {
+            if self.protocol == UpstreamProtocol::Https && self.spoken.get() == Some(Version::Http1) {
+                // The endpoint has changed its mind since the last connection.
+                return self.connect_alone(Wanted::Any).await;
+            }
+            let running = self.dial.borrow().clone();
+            let dial = running.unwrap_or_else(|| self.start_dial(timeout));
+            dial.finished().await?;
+            if let Some(channel) = self.open_stream() {
+                return Ok(Channel { reused: false, ..channel });
+            }
+        }
+    }
+
+    /// Starts to connect in a task of its own: the request that asked first may go away, others wait too.
+    fn start_dial(self: &Rc<Self>, timeout: Duration) -> Rc<Dial> {
+        let dial = Rc::new(Dial::default());
+        *self.dial.borrow_mut() = Some(Rc::clone(&dial));
+        let (pool, running) = (Rc::clone(self), Rc::clone(&dial));
+        tokio::task::spawn_local(async move {
+            let connected = tokio::time::timeout(timeout, pool.connect_alone(Wanted::Any)).await;
+            *pool.dial.borrow_mut() = None;
+            running.finish(match connected {
+                // The stream that came with it is given back: whoever waits opens one.
+                Ok(Ok(_)) => Ok(()),
+                Ok(Err(error)) => Err((error.kind, error.to_string().into())),
+                Err(_) => Err((Reason::ConnectTimeout, "no connection in time".into())),
+            });
+        });
+        dial
+    }
+
+    /// Takes a connection back that has served its request.
+    pub(super) fn park(&self, connection: Rc<Http1>) {
+        let Some(worker) = self.worker.upgrade() else { return };
+        let mut idle = self.idle.borrow_mut();
+        if idle.len() < worker.idle_per_endpoint && connection.condition() != Condition::Closed {
+            idle.push(connection);
+            worker.sweep_later();
+        }
+    }
+
+    fn sweep(&self, most: u32) -> bool {
+        let aged = |sweeps: &Cell<u32>| {
+            sweeps.set(sweeps.get() + 1);
+            sweeps.get() > most
+        };
+        let mut idle = self.idle.borrow_mut();
+        idle.retain(|connection| connection.condition() != Condition::Closed && !aged(&connection.sweeps));
+        let mut http2 = self.http2.borrow_mut();
+        http2.retain(|connection| !(connection.is_closed() || connection.is_idle() && aged(&connection.sweeps)));
+        !idle.is_empty() || !http2.is_empty()
+    }
+}
+
+impl Channel {
+    /// Returns which HTTP it speaks.
+    #[must_use]
+    pub fn version(&self) -> Version {
+        match self.kind {
+            Kind::Http1(_) => Version::Http1,
+            Kind::Http2(_) => Version::Http2,
+        }
+    }
+
+    /// Sends a request and waits for the response's head.
+    ///
+    /// # Errors
+    /// See [`Unanswered`].
+    pub async fn send(&self, request: Request<Body>) -> Result<Response<Incoming>, Unanswered> {
+        let answered = match &self.kind {
+            Kind::Http1(connection) => connection.send(request).await,
+            Kind::Http2(stream) => stream.send(request).await,
+        };
+        answered.map_err(|mut failed| {
+            let request = failed.take_message().map(Box::new);
+            Unanswered { error: broken(failed.into_error(), request.is_some()), request }
+        })
+    }
+
+    /// Gives up what stands behind it: it broke, or refused a request. Others that are on it go on.
+    pub fn retire(&self) {
+        match &self.kind {
+            // Dropped with the channel.
+            Kind::Http1(_) => {}
+            Kind::Http2(stream) => stream.retire(),
+        }
+    }
+
+    /// Turns it into what the response's body holds.
+    #[must_use]
+    pub fn into_lease(self) -> Rc<dyn Lease> {
+        match self.kind {
+            Kind::Http1(connection) => connection,
+            Kind::Http2(stream) => stream,
+        }
+    }
+}
+
+/// Says what a failed exchange means (RFC 9110 §9.2.2, RFC 9113 §8.7).
+fn broken(error: hyper::Error, came_back: bool) -> ProxyError {
+    let refused = std::error::Error::source(&error)
+        .and_then(|source| source.downcast_ref::<h2::Error>())
+        .is_some_and(|error| error.is_remote() && (error.is_go_away() || error.reason() == Some(h2::Reason::REFUSED_STREAM)));
+    let retry = if came_back || refused {
+        Retry::Unprocessed
+    } else if error.is_parse() {
+        // The endpoint has answered, if not in HTTP.
+        Retry::Never
+    } else {
+        Retry::IfIdempotent
+    };
+    ProxyError::new(Reason::UpstreamReset).with_retry(retry).with_source(error)
+}
