@@ -65,6 +65,9 @@ pub enum BadPath {
     /// It climbs above the root.
     #[error("the path climbs above the root")]
     AboveRoot,
+    /// It is longer than the path of a rule may be; paths of requests are bounded by their target's limit.
+    #[error("the path is longer than 4096 bytes")]
+    TooLong,
 }
 
 /// Brings a path into normal form. Borrows where it already is.

@@ -6,6 +6,9 @@ use std::sync::Arc;
 
 use super::{BadPath, normalize};
 
+/// The longest path of a rule. It bounds how deep paths can be nested in one another, and so what a table costs to build and to drop.
+const MAX_RULE_BYTES: usize = 4096;
+
 /// A path in normal form, as [`normalize`] makes it.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NormalPath(Arc<str>);
@@ -21,8 +24,11 @@ impl NormalPath {
 impl FromStr for NormalPath {
     type Err = BadPath;
 
-    /// Reads the path of a rule; it is normalised as a request's would be.
+    /// Reads the path of a rule; it is normalised as a request's would be. It may have 4,096 bytes.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text.len() > MAX_RULE_BYTES {
+            return Err(BadPath::TooLong);
+        }
         normalize(text).map(|path| Self(path.path.into()))
     }
 }
@@ -62,6 +68,17 @@ impl PathMatch {
         match self {
             Self::Exact(path) => path.as_str(),
             Self::Prefix(path) => path.as_str().strip_suffix('/').unwrap_or(path.as_str()),
+        }
+    }
+
+    /// Returns the match in the one spelling that all of its meaning share: a prefix without its trailing slash, but for the root.
+    #[must_use]
+    pub fn without_trailing_slash(&self) -> Self {
+        match self {
+            Self::Prefix(path) if path.as_str().len() > 1 && path.as_str().ends_with('/') => {
+                Self::Prefix(NormalPath(self.literal().into()))
+            }
+            Self::Prefix(_) | Self::Exact(_) => self.clone(),
         }
     }
 
