@@ -97,3 +97,104 @@ impl std::fmt::Debug for Table {
         f.debug_struct("Table").field("generation", &self.generation).field("listeners", &listeners).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::host::tests::{oracle, path, request_path, route, rules};
+    use super::*;
+    use crate::model::{Compatibility, Conditions, HostMatch};
+    use http::{HeaderMap, Method};
+    use proptest::prelude::*;
+
+    /// A host with what the oracle has to know of it.
+    type Known = (HostMatch, Vec<Arc<Route>>, Option<Arc<Route>>);
+
+    fn listener(hosts: &[Known], fallback: Option<Arc<Route>>) -> Listener {
+        let mut map = HostMap::default();
+        for (name, routes, default) in hosts {
+            let mut builder = HostBuilder::new(name.clone(), Compatibility::Native);
+            routes.iter().chain(default).for_each(|route| builder.add(Arc::clone(route)).unwrap());
+            map.set(name, Some(Arc::new(builder.build().unwrap())));
+        }
+        Listener {
+            name: "http".into(),
+            address: ([127, 0, 0, 1], 0).into(),
+            tls: None,
+            public_port: None,
+            public_https_port: None,
+            proxy_protocol: CidrSet::default(),
+            limits: Arc::default(),
+            hosts: map,
+            fallback,
+        }
+    }
+
+    /// Says what is found, in words that can be compared.
+    fn found(lookup: &Lookup<'_>) -> String {
+        match lookup {
+            Lookup::Route(route) => route.origin.name.to_string(),
+            Lookup::NoPath(host) => format!("no path of {:?}", host.name),
+            Lookup::NoHost => "no host".to_owned(),
+        }
+    }
+
+    /// Whether a host is matched, as the rules are worded, and how strongly.
+    fn strength(rule: &HostMatch, host: &str) -> Option<(u8, usize)> {
+        let labels_more = |suffix: &str| host.strip_suffix(suffix)?.strip_suffix('.').map(|more| more.split('.').count());
+        match rule {
+            HostMatch::Exact(name) => (name.as_str() == host).then_some((3, 0)),
+            HostMatch::OneLabel(suffix) => (labels_more(suffix.as_str()) == Some(1)).then_some((2, 0)),
+            HostMatch::ManyLabels(suffix) => labels_more(suffix.as_str()).map(|_| (1, suffix.as_str().len())),
+            HostMatch::Any => Some((0, 0)),
+        }
+    }
+
+    fn host_match() -> impl Strategy<Value = HostMatch> {
+        let name = prop::collection::vec(prop::sample::select(vec!["a", "b"]), 1..4).prop_map(|labels| labels.join(".").parse().unwrap());
+        (0..4, name).prop_map(|(kind, name)| match kind {
+            0 => HostMatch::Exact(name),
+            1 => HostMatch::OneLabel(name),
+            2 => HostMatch::ManyLabels(name),
+            _ => HostMatch::Any,
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+        #[test]
+        fn the_most_specific_host_answers_alone_and_the_fallback_for_the_rest(
+            hosts in prop::collection::btree_map(host_match(), (rules(6), prop::bool::ANY), 0..6),
+            requests in prop::collection::vec((prop::collection::vec(prop::sample::select(vec!["a", "b", "c"]), 1..5), request_path()), 1..8),
+            with_fallback in prop::bool::ANY,
+        ) {
+            let hosts: Vec<Known> = hosts.into_iter().map(|(name, (rules, with_default))| {
+                let mut routes: Vec<Arc<Route>> = Vec::new();
+                for (text, _) in rules {
+                    let route = route(&format!("{text} of {name:?}"), Some(path(&text)), Conditions::default());
+                    let place = route.path.as_ref().unwrap().without_trailing_slash();
+                    if routes.iter().all(|known| known.path.as_ref().unwrap().without_trailing_slash() != place) {
+                        routes.push(route);
+                    }
+                }
+                let default = with_default.then(|| route(&format!("default of {name:?}"), None, Conditions::default()));
+                (name, routes, default)
+            }).collect();
+            let fallback = with_fallback.then(|| route("fallback", None, Conditions::default()));
+            let listener = listener(&hosts, fallback.clone());
+            let request = RequestFacts { method: &Method::GET, headers: &HeaderMap::new(), query: None };
+            for (labels, path) in requests {
+                let name = labels.join(".");
+                let host = hosts.iter().filter_map(|host| Some((strength(&host.0, &name)?, host))).max_by_key(|(strength, _)| *strength);
+                let route = host.and_then(|(_, (_, routes, default))| oracle(routes, &path, request).or(default.as_ref()));
+                let wanted = match (route.or(fallback.as_ref()), host) {
+                    (Some(route), _) => route.origin.name.to_string(),
+                    (None, Some((_, (host, _, _)))) => format!("no path of {host:?}"),
+                    (None, None) => "no host".to_owned(),
+                };
+                prop_assert_eq!(found(&listener.find(&name, &path, request)), wanted, "{} {}", name, path);
+            }
+        }
+    }
+}
