@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::net::{IpAddr, Ipv6Addr};
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -89,15 +90,20 @@ impl HostMatch {
     /// Reads the host of an Ingress rule: empty is any, a leading `*.` stands for exactly one label.
     ///
     /// # Errors
-    /// What is left after the wildcard is not a host name.
+    /// What is left after the wildcard is not a host name, or it is an IP address (the Kubernetes API reference of `IngressRule` excludes
+    /// them).
     pub fn of_ingress(text: &str) -> Result<Self, InvalidHost> {
         if text.is_empty() {
             return Ok(Self::Any);
         }
-        match text.strip_prefix("*.") {
-            Some(suffix) => suffix.parse().map(Self::OneLabel),
-            None => text.parse().map(Self::Exact),
+        if let Some(suffix) = text.strip_prefix("*.") {
+            return suffix.parse().map(Self::OneLabel);
         }
+        let address = text.strip_prefix('[').and_then(|inside| inside.strip_suffix(']')).unwrap_or(text);
+        if address.strip_suffix('.').unwrap_or(address).parse::<IpAddr>().is_ok() {
+            return Err(InvalidHost(text.to_owned(), "it is an IP address"));
+        }
+        text.parse().map(Self::Exact)
     }
 }
 
@@ -118,16 +124,17 @@ impl serde::Serialize for HostMatch {
 }
 
 /// Reads the host out of a request's authority (`Host` header or `:authority`): port and one trailing dot dropped, lower case.
-/// Borrows where the text is already so. An IPv6 literal keeps its brackets.
+/// Borrows where the text is already so. An IPv6 literal keeps its brackets. Escapes (`%61`) are not decoded: no rule names such a host.
 ///
 /// # Errors
-/// The text cannot be an authority (RFC 3986 §3.2.2): user information, white space, a bad port, an empty host.
+/// The text cannot be an authority (RFC 3986 §3.2): user information, white space, a bad port, an empty host; or its host cannot be
+/// a name (RFC 1035 §2.3.4): an empty label, more than 253 characters.
 pub fn request_host(authority: &str) -> Result<Cow<'_, str>, InvalidHost> {
     let bad = |why| InvalidHost(authority.to_owned(), why);
     let (host, port) = match authority.strip_prefix('[') {
         Some(rest) => {
             let (inside, after) = rest.split_once(']').ok_or_else(|| bad("the bracket is not closed"))?;
-            if inside.parse::<std::net::Ipv6Addr>().is_err() {
+            if inside.parse::<Ipv6Addr>().is_err() {
                 return Err(bad("what stands in brackets is not an IPv6 address"));
             }
             let host = authority.get(..inside.len() + 2).unwrap_or(authority);
@@ -139,12 +146,19 @@ pub fn request_host(authority: &str) -> Result<Cow<'_, str>, InvalidHost> {
         }
         None => authority.split_once(':').unwrap_or((authority, "")),
     };
-    if !port.bytes().all(|b| b.is_ascii_digit()) || port.len() > 5 {
-        return Err(bad("the port is not a number"));
+    let is_port = port.is_empty() || port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok();
+    if !is_port {
+        return Err(bad("the port is not a number up to 65535"));
     }
     let host = host.strip_suffix('.').unwrap_or(host);
     if host.is_empty() {
         return Err(bad("it is empty"));
+    }
+    if host.len() > 253 {
+        return Err(bad("it is longer than 253 characters"));
+    }
+    if host.starts_with('.') || host.ends_with('.') || host.contains("..") {
+        return Err(bad("it has an empty label"));
     }
     let literal = host.starts_with('[');
     if !literal
@@ -183,13 +197,66 @@ mod tests {
 
     #[test]
     fn the_host_of_a_request_loses_port_dot_and_case() {
-        for (authority, host) in
-            [("a.b", "a.b"), ("A.b:80", "a.b"), ("a.b.:8080", "a.b"), ("[::1]:80", "[::1]"), ("a:", "a"), ("10.0.0.1:1", "10.0.0.1")]
-        {
+        for (authority, host) in [
+            ("a.b", "a.b"),
+            ("A.b:80", "a.b"),
+            ("a.b.:8080", "a.b"),
+            ("[::1]:80", "[::1]"),
+            ("[2001:DB8::1]", "[2001:db8::1]"),
+            ("a:", "a"),
+            ("a:65535", "a"),
+            ("10.0.0.1:1", "10.0.0.1"),
+            ("a_b.C", "a_b.c"),
+        ] {
             assert_eq!(request_host(authority).as_deref(), Ok(host), "{authority}");
         }
-        for bad in ["", ":80", "a:b", "a b", "u@h", "[::1", "[x]", "[::1]x", ".", "a:123456"] {
+    }
+
+    #[test]
+    fn what_cannot_be_an_authority_is_refused() {
+        let long = "a.".repeat(127) + "a";
+        for bad in [
+            "",
+            ":80",
+            "a:b",
+            "a:+1",
+            "a b",
+            "a\t",
+            "u@h",
+            "[::1",
+            "[x]",
+            "[::1]x",
+            "[::1].",
+            "[fe80::1%25eth0]",
+            "[10.0.0.1]",
+            "::1",
+            ".",
+            "..",
+            ".a",
+            "a..",
+            "a..b",
+            "a:65536",
+            "a:123456",
+            "a/b",
+            "a?b",
+            "a#b",
+            "a\\b",
+            "\u{e9}",
+            &long,
+        ] {
             assert!(request_host(bad).is_err(), "{bad:?}");
+        }
+        assert!(request_host(&"a.".repeat(127)).is_ok(), "a trailing dot does not count");
+    }
+
+    #[test]
+    fn hosts_of_rules_are_names_wildcards_of_one_label_or_nothing() {
+        let read = |text: &str| HostMatch::of_ingress(text).map(|host| host.to_string()).ok();
+        for (text, host) in [("", "*"), ("A.b.", "a.b"), ("*.A.b", "*.a.b"), ("1.2.3", "1.2.3"), ("10.0.0.256", "10.0.0.256")] {
+            assert_eq!(read(text).as_deref(), Some(host), "{text:?}");
+        }
+        for bad in ["*", "*.", "*a.b", "a.*.b", "*.*.a", "a:80", "10.0.0.1", "10.0.0.1.", "::1", "[::1]"] {
+            assert_eq!(read(bad), None, "{bad:?}");
         }
     }
 }
