@@ -312,11 +312,17 @@ pub(super) mod tests {
     fn ten_thousand_paths_are_built_in_well_under_a_second() {
         let paths: Vec<String> = (0..10_000).map(|i| format!("/shop/{}/items/{i}", i % 100)).collect();
         let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
-        let start = std::time::Instant::now();
+        let before = processor_time();
         let host = host(&paths);
-        let took = start.elapsed();
+        let took = processor_time() - before;
         assert_eq!(found(&host, "/shop/42/items/4242/x").as_deref(), Some("/shop/42/items/4242"));
-        assert!(took.as_secs() < 2, "{took:?} without optimisation, on a busy machine");
+        assert!(took.as_secs() < 2, "{took:?}; 0.3 s without optimisation are usual");
+    }
+
+    /// What this thread has had of the processor: the clock on the wall runs for others too.
+    fn processor_time() -> std::time::Duration {
+        let times = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+        std::time::Duration::from_nanos(times.split(' ').next().unwrap().parse().unwrap())
     }
 
     #[test]
