@@ -22,6 +22,7 @@ mod socket;
 mod stream;
 mod worker;
 
+use std::cell::Cell;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -43,6 +44,8 @@ use crate::table::Table;
 const LAST_TUNNEL: f64 = 0.1;
 /// How often tunnels are told to close, a few at a time where there are many.
 const TUNNEL_TICK: Duration = Duration::from_millis(50);
+/// How long a worker that failed waits before it starts anew.
+const RESTART: Duration = Duration::from_millis(100);
 
 /// An address that cannot be listened on.
 #[derive(Debug, thiserror::Error)]
@@ -126,29 +129,23 @@ fn start_worker(
     ended: UnboundedSender<Infallible>,
 ) -> std::io::Result<()> {
     let work = move || {
-        let mut ready = Some(ready);
+        // Taken by the first who has something to say: the starter waits until all senders are gone.
+        let ready = Cell::new(Some(ready));
+        let tell = |started: std::io::Result<()>| match (ready.take(), started) {
+            (Some(ready), started) => drop(ready.send(started)),
+            (None, Ok(())) => {}
+            (None, Err(error)) => tracing::error!(worker = id, %error, "a worker cannot start anew"),
+        };
         loop {
-            let first = ready.take();
-            let told = first.clone();
-            let run = || {
-                worker::run(id, &shared, || {
-                    if let Some(told) = told {
-                        let _ = told.send(Ok(()));
-                    }
-                })
-            };
-            match catch_unwind(AssertUnwindSafe(run)) {
+            match catch_unwind(AssertUnwindSafe(|| worker::run(id, &shared, || tell(Ok(()))))) {
                 Ok(Ok(())) => break,
-                Ok(Err(error)) => {
-                    if let Some(first) = first {
-                        let _ = first.send(Err(error));
-                        break;
-                    }
-                    tracing::error!(worker = id, %error, "a worker cannot start anew");
-                    std::thread::sleep(Duration::from_secs(1));
-                }
+                Ok(Err(error)) => tell(Err(error)),
                 Err(_) => tracing::error!(worker = id, "a worker panicked and starts anew; its connections are lost"),
             }
+            if shared.phase() == Phase::Cut {
+                break;
+            }
+            std::thread::sleep(RESTART);
         }
         drop(ended);
     };
@@ -200,6 +197,12 @@ impl Running {
     #[must_use]
     pub fn connections(&self) -> usize {
         self.shared.all_connections()
+    }
+
+    /// Returns the number of connections of each worker.
+    #[must_use]
+    pub fn connections_of_workers(&self) -> Vec<usize> {
+        (0..self.shared.workers()).map(|worker| self.shared.connections(worker)).collect()
     }
 
     /// Ends serving in an orderly way, and returns when the last worker has ended.
