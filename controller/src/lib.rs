@@ -7,11 +7,14 @@
 //! ```
 
 pub mod annotations;
+pub mod args;
+pub mod cli;
 pub mod diagnostic;
 pub mod object;
 pub mod policy;
 pub mod reconcile;
 pub mod resolver;
+pub mod signal;
 pub mod snapshot;
 pub mod source;
 pub mod translate;

@@ -1,1 +1,3 @@
-//! Placeholder.
+//! What tests of the binary share.
+
+pub mod binary;

@@ -1,0 +1,123 @@
+//! The command line: strings to typed values, once, at the border. Every flag can also be given as `TIDEGATE_…` in the environment.
+//! What several flags mean together is checked here too, so that whoever takes these values need not doubt them.
+
+mod serve;
+mod value;
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::error::ErrorKind;
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
+
+pub use serve::{DEFAULT_HTTP, DEFAULT_HTTPS, LogFormatChoice, LogLevel, LogOptions, ServeOptions};
+pub use value::{InvalidValue, ListenAddress, NamespacedName, PortName, ServiceReference};
+
+/// Tidegate: an ingress controller for Kubernetes in one binary.
+#[derive(Debug, Parser)]
+#[command(name = "tidegate", version, max_term_width = 120, disable_help_subcommand = true)]
+pub struct Options {
+    /// What is to be done.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What the binary does.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serves the Ingresses of a cluster, or of a directory of manifests.
+    Serve(Box<ServeOptions>),
+    /// Says what is wrong with manifests, without a cluster: exit 0 when nothing is, 1 when there are errors, 2 for wrong usage.
+    Check(CheckOptions),
+    /// Serves an example with its backends on this machine, and prints the curl lines to try.
+    Quickstart(QuickstartOptions),
+    /// Serves as a backend that shows what reaches it: a workload for tests.
+    Echo(EchoOptions),
+    /// Prints the version.
+    Version,
+}
+
+/// What `check` is given.
+#[derive(Debug, clap::Args)]
+pub struct CheckOptions {
+    /// Files, or directories with .yaml, .yml and .json files.
+    #[arg(required = true, value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// How findings are written.
+    #[arg(short, long, env = "TIDEGATE_OUTPUT", value_name = "FORMAT", default_value = "text")]
+    pub output: OutputFormat,
+    /// Whose classes are ours: the same as for `serve`.
+    #[command(flatten)]
+    pub classes: serve::ClassOptions,
+}
+
+/// How findings are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum OutputFormat {
+    /// For people: a line a finding, and one of what to do.
+    Text,
+    /// For programs: one document.
+    Json,
+}
+
+/// What `quickstart` is given.
+#[derive(Debug, clap::Args)]
+pub struct QuickstartOptions {
+    /// Directory of the example; it is followed as it is edited.
+    #[arg(value_name = "DIR", default_value = "examples/quickstart")]
+    pub directory: PathBuf,
+    /// Address for http; port 0 lets the system choose.
+    #[arg(long, env = "TIDEGATE_HTTP", value_name = "ADDR", default_value = "127.0.0.1:8080", value_parser = value::address)]
+    pub http: SocketAddr,
+    /// Address for https; port 0 lets the system choose.
+    #[arg(long, env = "TIDEGATE_HTTPS", value_name = "ADDR", default_value = "127.0.0.1:8443", value_parser = value::address)]
+    pub https: SocketAddr,
+}
+
+/// What `echo` is given.
+#[derive(Debug, clap::Args)]
+pub struct EchoOptions {
+    /// Address to listen on in clear text (HTTP/1.1, and HTTP/2 by prior knowledge); repeatable; port 0 lets the system choose.
+    /// [default: [::]:8080, if there is no --tls]
+    #[arg(long, env = "TIDEGATE_LISTEN", value_name = "ADDR", value_delimiter = ',', value_parser = value::address)]
+    pub listen: Vec<SocketAddr>,
+    /// Address to listen on with TLS, under a self-signed certificate made at start; repeatable.
+    #[arg(long, env = "TIDEGATE_TLS", value_name = "ADDR", value_delimiter = ',', value_parser = value::address)]
+    pub tls: Vec<SocketAddr>,
+    /// What it calls itself in its answers. [default: the host's name]
+    #[arg(long, env = "TIDEGATE_NAME", value_name = "NAME")]
+    pub name: Option<String>,
+}
+
+impl Options {
+    /// Reads the process's own arguments and environment. Wrong ones end the process with exit code 2 and a message that names the
+    /// flag; `--help` and `--version` end it with 0.
+    #[must_use]
+    pub fn read() -> Self {
+        Self::parse_checked(std::env::args_os()).unwrap_or_else(|error| error.exit())
+    }
+
+    /// Reads arguments, the program's name first, and checks what they mean together.
+    ///
+    /// # Errors
+    /// One is wrong; the message names the flag. Also what `--help` and `--version` print comes as an error.
+    pub fn parse_checked<I, T>(arguments: I) -> Result<Self, clap::Error>
+    where
+        I: IntoIterator<Item = T>,
+        T: Into<OsString> + Clone,
+    {
+        let mut command = Self::command();
+        let options = Self::from_arg_matches(&command.try_get_matches_from_mut(arguments)?).map_err(|error| error.format(&mut command))?;
+        if let Command::Serve(serve) = &options.command
+            && let Err(problem) = serve.check()
+        {
+            return Err(command.error(ErrorKind::ValueValidation, problem));
+        }
+        Ok(options)
+    }
+}
+
+#[cfg(test)]
+#[path = "args/tests.rs"]
+mod tests;

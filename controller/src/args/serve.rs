@@ -1,0 +1,278 @@
+//! The flags of `tidegate serve`, grouped as `--help` shows them.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::builder::BoolishValueParser;
+use clap::{ArgAction, Args, ValueEnum};
+
+use super::value::{self, ListenAddress, NamespacedName, ServiceReference};
+
+/// Port of the http listener where none is given.
+pub const DEFAULT_HTTP: u16 = 8080;
+/// Port of the https listener where none is given.
+pub const DEFAULT_HTTPS: u16 = 8443;
+const DEFAULT_HEALTH: u16 = 10254;
+const DEFAULT_DRAIN_MIN: Duration = Duration::from_secs(10);
+
+/// What `serve` is given.
+#[derive(Debug, Clone, Args)]
+pub struct ServeOptions {
+    /// Where objects come from.
+    #[command(flatten)]
+    pub source: SourceOptions,
+    /// What is listened on.
+    #[command(flatten)]
+    pub listen: ListenOptions,
+    /// Whose Ingresses are served.
+    #[command(flatten)]
+    pub classes: ClassOptions,
+    /// What backends and certificates serve the rest.
+    #[command(flatten)]
+    pub defaults: DefaultOptions,
+    /// Whom requests are believed.
+    #[command(flatten)]
+    pub trust: TrustOptions,
+    /// What is told back to the cluster.
+    #[command(flatten)]
+    pub publish: PublishOptions,
+    /// How the process runs and ends.
+    #[command(flatten)]
+    pub process: ProcessOptions,
+    /// What is logged.
+    #[command(flatten)]
+    pub log: LogOptions,
+    /// What is logged of requests.
+    #[command(flatten)]
+    pub access_log: AccessLogOptions,
+}
+
+/// Where objects come from.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Source")]
+pub struct SourceOptions {
+    /// Serve the manifests of this directory (or file) and follow them as they are edited, instead of a cluster
+    #[arg(long, env = "TIDEGATE_MANIFESTS", value_name = "DIR", conflicts_with_all = ["kubeconfig", "context"])]
+    pub manifests: Option<PathBuf>,
+    /// Reach the cluster as this file says [default: in a Pod its ServiceAccount, else KUBECONFIG, else ~/.kube/config]
+    #[arg(long, env = "TIDEGATE_KUBECONFIG", value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+    /// Context of the kubeconfig [default: its current one]
+    #[arg(long, env = "TIDEGATE_CONTEXT", value_name = "NAME")]
+    pub context: Option<String>,
+    /// Watch this namespace; repeatable [default: all]
+    #[arg(long, env = "TIDEGATE_WATCH_NAMESPACE", value_name = "NS", value_delimiter = ',', value_parser = value::object_name)]
+    pub watch_namespace: Vec<String>,
+}
+
+/// What is listened on.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Listen")]
+pub struct ListenOptions {
+    /// Address for http; port 0 lets the system choose [default: [::]:8080]
+    #[arg(long, env = "TIDEGATE_HTTP", value_name = "ADDR", value_parser = value::address)]
+    http: Option<SocketAddr>,
+    /// Address for https [default: [::]:8443]
+    #[arg(long, env = "TIDEGATE_HTTPS", value_name = "ADDR", value_parser = value::address)]
+    https: Option<SocketAddr>,
+    /// Address for /healthz, /livez, /readyz and /metrics [default: [::]:10254]
+    #[arg(long, env = "TIDEGATE_HEALTH", value_name = "ADDR", value_parser = value::address)]
+    health: Option<SocketAddr>,
+    /// Address for the table, diagnostics, endpoints and certificates (without keys) as JSON. Whoever reaches it reads them
+    #[arg(long, env = "TIDEGATE_ADMIN", value_name = "ADDR", default_value = "127.0.0.1:10246", value_parser = value::address)]
+    pub admin: SocketAddr,
+    /// The http port that clients see, for X-Forwarded-Port [default: the listener's own]
+    #[arg(long, env = "TIDEGATE_PUBLIC_HTTP_PORT", value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub public_http_port: Option<u16>,
+    /// The https port that clients see, for redirects and X-Forwarded-Port [default: the listener's own]
+    #[arg(long, env = "TIDEGATE_PUBLIC_HTTPS_PORT", value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub public_https_port: Option<u16>,
+}
+
+/// Whose Ingresses are served.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Classes")]
+pub struct ClassOptions {
+    /// Serve the classes of this controller (IngressClass.spec.controller); repeatable. Users of ingress-nginx add
+    /// k8s.io/ingress-nginx
+    #[arg(long, env = "TIDEGATE_CONTROLLER_NAME", value_name = "NAME", default_value = "tidegate.dev/ingress-controller",
+          value_delimiter = ',', value_parser = value::controller_name)]
+    pub controller_name: Vec<String>,
+    /// Class that Ingresses mean where there is no IngressClass object to ask, such as by the kubernetes.io/ingress.class annotation
+    #[arg(long, env = "TIDEGATE_INGRESS_CLASS", value_name = "NAME", value_parser = value::object_name)]
+    pub ingress_class: Option<String>,
+    /// Serve the class of --ingress-class whatever its controller
+    #[arg(long, env = "TIDEGATE_INGRESS_CLASS_BY_NAME", value_name = "BOOL", default_value_t = false, num_args = 0..=1,
+          require_equals = true, default_missing_value = "true", action = ArgAction::Set, value_parser = BoolishValueParser::new())]
+    pub ingress_class_by_name: bool,
+    /// Serve Ingresses that name no class
+    #[arg(long, env = "TIDEGATE_WATCH_INGRESS_WITHOUT_CLASS", value_name = "BOOL", default_value_t = false, num_args = 0..=1,
+          require_equals = true, default_missing_value = "true", action = ArgAction::Set, value_parser = BoolishValueParser::new())]
+    pub watch_ingress_without_class: bool,
+}
+
+/// What serves the rest.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Defaults")]
+pub struct DefaultOptions {
+    /// Service for requests that no Ingress takes [default: answer 404]
+    #[arg(long, env = "TIDEGATE_DEFAULT_BACKEND", value_name = "NS/NAME[:PORT]")]
+    pub default_backend: Option<ServiceReference>,
+    /// TLS Secret for hosts without a certificate of their own [default: a self-signed certificate, made at start]
+    #[arg(long, env = "TIDEGATE_DEFAULT_CERTIFICATE", value_name = "NS/NAME")]
+    pub default_certificate: Option<NamespacedName>,
+}
+
+/// Whom requests are believed, and where they may go.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Trust")]
+pub struct TrustOptions {
+    /// Believe X-Forwarded-* headers of these peers; repeatable. IPv4-mapped addresses count as IPv4
+    #[arg(long, env = "TIDEGATE_TRUSTED_PROXY", value_name = "CIDR", value_delimiter = ',', value_parser = value::cidr)]
+    pub trusted_proxy: Vec<String>,
+    /// Expect a PROXY protocol header (version 1 or 2) from these peers; repeatable
+    #[arg(long, env = "TIDEGATE_PROXY_PROTOCOL", value_name = "CIDR", value_delimiter = ',', value_parser = value::cidr)]
+    pub proxy_protocol: Vec<String>,
+    /// Do not serve Services of type ExternalName
+    #[arg(long, env = "TIDEGATE_DISABLE_EXTERNAL_NAME", value_name = "BOOL", default_value_t = false, num_args = 0..=1,
+          require_equals = true, default_missing_value = "true", action = ArgAction::Set, value_parser = BoolishValueParser::new())]
+    pub disable_external_name: bool,
+}
+
+/// What is told back to the cluster.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Status and election (cluster only)")]
+pub struct PublishOptions {
+    /// Copy the addresses of this Service into the status of Ingresses
+    #[arg(long, env = "TIDEGATE_PUBLISH_SERVICE", value_name = "NS/NAME", conflicts_with = "publish_status_address")]
+    pub publish_service: Option<NamespacedName>,
+    /// Write this address into the status of Ingresses; repeatable
+    #[arg(long, env = "TIDEGATE_PUBLISH_STATUS_ADDRESS", value_name = "IP|NAME", value_delimiter = ',',
+          value_parser = value::status_address)]
+    pub publish_status_address: Vec<String>,
+    /// Write status at all; off for the second of two controllers while people move
+    #[arg(long, env = "TIDEGATE_UPDATE_STATUS", value_name = "BOOL", default_value_t = true, num_args = 0..=1,
+          require_equals = true, default_missing_value = "true", action = ArgAction::Set, value_parser = BoolishValueParser::new())]
+    pub update_status: bool,
+    /// Lease that replicas elect by who writes status and Events [default: tidegate-leader in the Pod's namespace, else in default]
+    #[arg(long, env = "TIDEGATE_ELECTION_LEASE", value_name = "NS/NAME")]
+    pub election_lease: Option<NamespacedName>,
+}
+
+/// How the process runs and ends.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Process")]
+pub struct ProcessOptions {
+    /// Worker threads, 1 to 512 [default: the CPUs that affinity and cgroup allow]
+    #[arg(long, env = "TIDEGATE_WORKERS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=512))]
+    pub workers: Option<u16>,
+    /// Keep accepting connections this long after SIGTERM, while balancers take notice; not on SIGINT [default: 10s, at most
+    /// --drain-max]
+    #[arg(long, env = "TIDEGATE_DRAIN_MIN", value_name = "DURATION", allow_hyphen_values = true, value_parser = value::duration)]
+    drain_min: Option<Duration>,
+    /// Let requests finish this long after SIGTERM or SIGINT, --drain-min included
+    #[arg(long, env = "TIDEGATE_DRAIN_MAX", value_name = "DURATION", default_value = "240s", allow_hyphen_values = true,
+          value_parser = value::duration)]
+    pub drain_max: Duration,
+}
+
+/// What the process logs of itself, on standard error.
+#[derive(Debug, Clone, Copy, Args)]
+#[command(next_help_heading = "Logs")]
+pub struct LogOptions {
+    /// How the process's own log is written, to standard error
+    #[arg(long, env = "TIDEGATE_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
+    pub log_format: LogFormatChoice,
+    /// What the process's own log leaves out
+    #[arg(long, env = "TIDEGATE_LOG_LEVEL", value_name = "LEVEL", default_value = "info")]
+    pub log_level: LogLevel,
+}
+
+/// What is logged of requests.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Logs")]
+pub struct AccessLogOptions {
+    /// Where requests are logged: a file, - for standard output, or off
+    #[arg(long, env = "TIDEGATE_ACCESS_LOG", value_name = "PATH|-|off", default_value = "-", value_parser = access_log)]
+    pub access_log: tidegate_proxy::settings::AccessLog,
+}
+
+/// How the process's own log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormatChoice {
+    /// For people: a line an event, its fields as name=value.
+    Text,
+    /// For programs: a JSON object a line.
+    Json,
+}
+
+/// The least important thing that is logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogLevel {
+    /// What an operator must act on.
+    Error,
+    /// Also what is wrong with somebody's objects.
+    Warn,
+    /// Also start, stop, and each generation of the table.
+    Info,
+    /// Also what helps to find a fault.
+    Debug,
+    /// Also what libraries say.
+    Trace,
+}
+
+fn access_log(text: &str) -> Result<tidegate_proxy::settings::AccessLog, String> {
+    use tidegate_proxy::settings::AccessLog;
+    match text {
+        "" => Err("give a path, - for standard output, or off".to_owned()),
+        "off" => Ok(AccessLog::Off),
+        "-" => Ok(AccessLog::Stdout),
+        path => Ok(AccessLog::File(path.into())),
+    }
+}
+
+impl ListenOptions {
+    /// Returns where http is listened on.
+    #[must_use]
+    pub fn http(&self) -> ListenAddress {
+        self.http.map_or(ListenAddress::Default(DEFAULT_HTTP), ListenAddress::Given)
+    }
+
+    /// Returns where https is listened on.
+    #[must_use]
+    pub fn https(&self) -> ListenAddress {
+        self.https.map_or(ListenAddress::Default(DEFAULT_HTTPS), ListenAddress::Given)
+    }
+
+    /// Returns where health and metrics are listened on.
+    #[must_use]
+    pub fn health(&self) -> ListenAddress {
+        self.health.map_or(ListenAddress::Default(DEFAULT_HEALTH), ListenAddress::Given)
+    }
+}
+
+impl ProcessOptions {
+    /// Returns how long connections are accepted after SIGTERM.
+    #[must_use]
+    pub fn drain_min(&self) -> Duration {
+        self.drain_min.unwrap_or(DEFAULT_DRAIN_MIN.min(self.drain_max))
+    }
+}
+
+impl ServeOptions {
+    /// Checks what flags mean together.
+    ///
+    /// # Errors
+    /// Two of them contradict each other; the text names both.
+    pub(super) fn check(&self) -> Result<(), String> {
+        let (min, max) = (self.process.drain_min(), self.process.drain_max);
+        if min > max {
+            return Err(format!("--drain-min ({min:?}) is longer than --drain-max ({max:?})"));
+        }
+        if self.classes.ingress_class_by_name && self.classes.ingress_class.is_none() {
+            return Err("--ingress-class-by-name needs --ingress-class".to_owned());
+        }
+        Ok(())
+    }
+}

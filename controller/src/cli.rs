@@ -1,0 +1,53 @@
+//! The subcommands of the binary.
+
+pub mod echo;
+
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+
+use crate::args::{Command, EchoOptions, Options};
+use crate::signal::Stops;
+
+/// Does what the command line asks for, and returns what the process ends with: 0 when all is well, 1 when it failed (which is then
+/// said on standard error). Wrong usage ended with 2 before.
+#[must_use]
+pub fn run(options: Options) -> ExitCode {
+    let result = match options.command {
+        Command::Serve(_) | Command::Check(_) | Command::Quickstart(_) => Err(anyhow::anyhow!("not built yet")),
+        Command::Echo(options) => runtime().and_then(|runtime| runtime.block_on(echo(options))),
+        Command::Version => {
+            println!("tidegate {}", env!("CARGO_PKG_VERSION"));
+            Ok(ExitCode::SUCCESS)
+        }
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the threads")
+}
+
+async fn echo(options: EchoOptions) -> anyhow::Result<ExitCode> {
+    let mut stops = Stops::listen().context("cannot take signals over")?;
+    let server = echo::EchoServer::bind(&options.into()).await?;
+    for url in server.urls()? {
+        println!("listening on {url}");
+    }
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let mut serving = tokio::spawn(server.serve(async {
+        // A sender that is gone stops as well.
+        let _ = stopped.await;
+    }));
+    tokio::select! {
+        ended = &mut serving => return ended.context("the server panicked")?.map(|()| ExitCode::SUCCESS),
+        _ = stops.next() => drop(stop),
+    }
+    tokio::select! {
+        ended = serving => ended.context("the server panicked")?.map(|()| ExitCode::SUCCESS),
+        _ = stops.next() => Ok(ExitCode::FAILURE),
+    }
+}
