@@ -12,6 +12,7 @@ pub mod cli;
 pub mod diagnostic;
 pub mod object;
 pub mod policy;
+pub mod publish;
 pub mod reconcile;
 pub mod resolver;
 pub mod signal;

@@ -55,8 +55,7 @@ pub(super) fn read(kind: Kind, value: Value) -> Result<Body, String> {
 
 /// Reads an object that a file holds: beside [`read`], it gets the defaults that the API server would fill in.
 pub(super) fn from_manifest(kind: Kind, api_version: &str, namespace: &str, mut value: Value) -> Result<Body, String> {
-    let (group, version) = group_version(kind);
-    let expected = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
+    let expected = super::cluster::api_version(kind);
     if api_version != expected {
         return Err(format!("apiVersion: {kind} is read as {expected}, not as {api_version}"));
     }

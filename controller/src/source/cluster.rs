@@ -61,7 +61,14 @@ pub fn watch(client: &Client, namespaces: &[Arc<str>], events: &mpsc::Sender<Sou
     watches
 }
 
-fn api(client: &Client, kind: Kind, namespace: Option<&str>) -> Api<DynamicObject> {
+/// Returns the `apiVersion` that a kind is read in.
+pub(crate) fn api_version(kind: Kind) -> String {
+    let (group, version) = body::group_version(kind);
+    if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") }
+}
+
+/// Returns the way to the objects of a kind, in a namespace or everywhere.
+pub(crate) fn api(client: &Client, kind: Kind, namespace: Option<&str>) -> Api<DynamicObject> {
     let (group, version) = body::group_version(kind);
     let plural = match kind {
         Kind::IngressClass => "ingressclasses",
@@ -75,7 +82,7 @@ fn api(client: &Client, kind: Kind, namespace: Option<&str>) -> Api<DynamicObjec
     let resource = ApiResource {
         group: group.into(),
         version: version.into(),
-        api_version: if group.is_empty() { version.into() } else { format!("{group}/{version}") },
+        api_version: api_version(kind),
         kind: kind.as_str().into(),
         plural: plural.into(),
     };

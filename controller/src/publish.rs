@@ -1,0 +1,75 @@
+//! What is told back to the cluster: status of Ingresses and Events, both by one replica alone, which a Lease elects.
+//!
+//! It consumes what changed ([`Outcome`]), never the whole, and nothing here is needed for serving: an API server that refuses or is away costs
+//! what is told, no request.
+
+mod addresses;
+mod event;
+#[cfg(test)]
+mod fake;
+pub mod findings;
+mod lease;
+mod status;
+
+use std::sync::Arc;
+
+use kube::Client;
+use tokio::sync::mpsc;
+
+pub use self::addresses::Addresses;
+pub use self::lease::{Election, identity};
+use crate::reconcile::Outcome;
+
+/// What the command line says about telling back.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The Lease that elects the replica that writes: namespace and name. Each installation in a cluster has its own.
+    pub lease: (Arc<str>, Arc<str>),
+    /// The namespaces that Ingresses are watched in; empty is all.
+    pub namespaces: Vec<Arc<str>>,
+    /// Where the addresses in status come from.
+    pub addresses: Addresses,
+    /// Whether status is written (`--update-status`).
+    pub status: Status,
+}
+
+/// Whether status is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// It is.
+    Written,
+    /// It is left to another controller.
+    Left,
+}
+
+/// Tells back until `stop` resolves, then hands the Lease over.
+pub async fn run(client: Client, options: Options, outcomes: [mpsc::UnboundedReceiver<Arc<Outcome>>; 2], stop: impl Future<Output = ()>) {
+    let Options { lease: (namespace, name), namespaces, addresses, status } = options;
+    let [for_status, for_events] = outcomes;
+    let election = Election::new(&client, &namespace, &name, identity());
+    let leader = election.leader();
+    let manager = status::manager(&namespace, &name);
+    let reporter = election.identity().to_owned();
+    let (release, released) = tokio::sync::oneshot::channel::<()>();
+    let writers = async {
+        let write_status = async {
+            match status {
+                Status::Written => {
+                    let published = addresses.follow(&client);
+                    status::Writer::new(client.clone(), namespaces, manager).run(for_status, published, leader.clone()).await;
+                }
+                Status::Left => drop(for_status),
+            }
+        };
+        tokio::join!(write_status, event::Recorder::new(client.clone(), reporter).run(for_events, leader.clone()));
+    };
+    let telling = async {
+        tokio::select! {
+            () = writers => {}
+            () = stop => {}
+        }
+        // The writers are gone by now: nobody writes without the Lease.
+        drop(release);
+    };
+    tokio::join!(telling, election.run(async { drop(released.await) }));
+}
