@@ -8,6 +8,7 @@ use rcgen::{CertificateParams, KeyPair};
 use rustls::pki_types::{CertificateDer, ServerName};
 use tidegate_proxy::error::Reason;
 use tidegate_proxy::model::{Certificate, CidrSet, Compatibility, Conditions, HostMap, HostMatch, Limits, Origin};
+use tidegate_proxy::observe::SeriesLabels;
 use tidegate_proxy::server::{Bound, Running};
 use tidegate_proxy::settings::{AccessLog, Settings};
 use tidegate_proxy::state::State;
@@ -46,8 +47,11 @@ pub(crate) fn listener(name: &str) -> Listener {
 
 /// A route for all that a listener gets, answered with this reason.
 pub(crate) fn refusing(reason: Reason) -> Arc<Route> {
+    let origin = Arc::new(Origin::new("Test", "", "refusing"));
+    let series = State::default().metrics.route(SeriesLabels::of(&origin, &HostMatch::Any, None));
     Arc::new(Route {
-        origin: Arc::new(Origin::new("Test", "", "refusing")),
+        origin,
+        series,
         host: HostMatch::Any,
         path: None,
         conditions: Conditions::default(),
