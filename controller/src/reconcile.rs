@@ -1,5 +1,6 @@
 //! The loop: events in, tables out, and what is told to those who tell it back.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -11,6 +12,7 @@ use tokio::sync::mpsc;
 use crate::diagnostic::Diagnostic;
 use crate::object::{ObjectRef, SourceEvent};
 use crate::snapshot::{Changes, Snapshot};
+use crate::source::debounce::Debounce;
 use crate::translate::{Options, Translator, Update};
 
 /// Events that are taken in at once.
@@ -107,15 +109,21 @@ impl Reconciler {
     }
 
     /// Follows events and publishes a table for those that make another one, until the source ends.
-    pub async fn run(mut self, mut events: mpsc::Receiver<SourceEvent>, publisher: &Publisher) {
+    pub async fn run(mut self, events: mpsc::Receiver<SourceEvent>, publisher: &Publisher) {
         let first = std::mem::take(&mut self.untold);
         self.tell(publisher.current().generation, first);
-        let mut batch = Vec::new();
+        let mut debounce = Debounce::new(events);
         loop {
-            match tokio::time::timeout(self.wait(), events.recv_many(&mut batch, BATCH)).await {
-                Ok(0) => return,
-                Ok(_) | Err(_) => self.step(batch.drain(..), publisher),
-            }
+            // A batch that grows is not to be dropped, so that one future is polled until it is complete.
+            let mut next = pin!(debounce.next());
+            let batch = loop {
+                tokio::select! {
+                    batch = &mut next => break batch,
+                    () = tokio::time::sleep(self.wait()) => self.step(std::iter::empty(), publisher),
+                }
+            };
+            let Some(batch) = batch else { return };
+            self.step(batch.into_iter(), publisher);
         }
     }
 
