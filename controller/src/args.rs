@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 
-pub use serve::{DEFAULT_HTTP, DEFAULT_HTTPS, LogFormatChoice, LogLevel, LogOptions, ServeOptions};
+pub use serve::{DEFAULT_HTTP, DEFAULT_HTTPS, LogFormatChoice, LogLevel, LogOptions, ServeOptions, SourceOptions};
 pub use value::{InvalidValue, ListenAddress, NamespacedName, PortName, ServiceReference};
 
 /// Tidegate: an ingress controller for Kubernetes in one binary.

@@ -1,6 +1,7 @@
 //! The subcommands of the binary.
 
 pub mod echo;
+mod serve;
 
 use std::process::ExitCode;
 
@@ -14,7 +15,8 @@ use crate::signal::Stops;
 #[must_use]
 pub fn run(options: Options) -> ExitCode {
     let result = match options.command {
-        Command::Serve(_) | Command::Check(_) | Command::Quickstart(_) => Err(anyhow::anyhow!("not built yet")),
+        Command::Serve(options) => runtime().and_then(|runtime| runtime.block_on(serve::run(*options))),
+        Command::Check(_) | Command::Quickstart(_) => Err(anyhow::anyhow!("not built yet")),
         Command::Echo(options) => runtime().and_then(|runtime| runtime.block_on(echo(options))),
         Command::Version => {
             println!("tidegate {}", env!("CARGO_PKG_VERSION"));
@@ -28,7 +30,8 @@ pub fn run(options: Options) -> ExitCode {
 }
 
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the threads")
+    // Few threads: what is heavy, requests, runs on the workers.
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_name("control").enable_all().build().context("cannot start the threads")
 }
 
 async fn echo(options: EchoOptions) -> anyhow::Result<ExitCode> {

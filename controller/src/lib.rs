@@ -7,6 +7,7 @@
 //! ```
 
 pub mod annotations;
+pub mod app;
 pub mod args;
 pub mod cli;
 pub mod diagnostic;

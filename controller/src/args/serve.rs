@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args, ValueEnum};
+use tidegate_proxy::settings::{AccessLog, LogFormat};
 
 use super::value::{self, ListenAddress, NamespacedName, ServiceReference};
 
@@ -195,7 +196,10 @@ pub struct LogOptions {
 pub struct AccessLogOptions {
     /// Where requests are logged: a file, - for standard output, or off
     #[arg(long, env = "TIDEGATE_ACCESS_LOG", value_name = "PATH|-|off", default_value = "-", value_parser = access_log)]
-    pub access_log: tidegate_proxy::settings::AccessLog,
+    pub access_log: AccessLog,
+    /// A request's line: text (the line of ingress-nginx), json, or a text of one's own with $variables in it
+    #[arg(long, env = "TIDEGATE_ACCESS_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
+    pub access_log_format: LogFormat,
 }
 
 /// How the process's own log is written.
@@ -222,8 +226,7 @@ pub enum LogLevel {
     Trace,
 }
 
-fn access_log(text: &str) -> Result<tidegate_proxy::settings::AccessLog, String> {
-    use tidegate_proxy::settings::AccessLog;
+fn access_log(text: &str) -> Result<AccessLog, String> {
     match text {
         "" => Err("give a path, - for standard output, or off".to_owned()),
         "off" => Ok(AccessLog::Off),

@@ -68,6 +68,7 @@ fn a_wrong_flag_is_named_and_exits_2() {
         ("serve --drain-min 5m", "--drain-min"),
         ("serve --log-format xml", "--log-format"),
         ("serve --log-level loud", "--log-level"),
+        ("serve --access-log-format $sttaus", "--access-log-format"),
         ("serve --public-http-port 0", "--public-http-port"),
         ("serve --public-https-port 65536", "--public-https-port"),
         ("serve --update-status=perhaps", "--update-status"),

@@ -1,0 +1,95 @@
+//! From flags to what the rooms take.
+
+use std::net::SocketAddr;
+use std::num::NonZero;
+use std::sync::Arc;
+
+use tidegate_proxy::model::{Certificate, CidrSet, InvalidCidr, Limits, Scheme};
+use tidegate_proxy::settings::Settings;
+use tidegate_proxy::table::SessionTickets;
+
+use crate::args::{NamespacedName, PortName, ServeOptions, ServiceReference};
+use crate::object::{Kind, ObjectRef};
+use crate::snapshot::PortRef;
+use crate::translate::{DefaultBackend, ListenerOptions, Options};
+
+/// The http listener's name in the table.
+pub(super) const HTTP: &str = "http";
+/// The https listener's name in the table.
+pub(super) const HTTPS: &str = "https";
+
+/// Returns how the process is laid out.
+pub(super) fn settings(options: &ServeOptions) -> Settings {
+    Settings {
+        workers: workers(options),
+        drain_min: options.process.drain_min(),
+        drain_max: options.process.drain_max,
+        access_log: options.access_log.access_log.clone(),
+        access_log_format: options.access_log.access_log_format.clone(),
+        ..Settings::default()
+    }
+}
+
+/// Returns the number of workers: as asked for, else one for each CPU that the affinity mask and the cgroup's quota (version 1 or 2)
+/// allow, which the standard library looks up.
+fn workers(options: &ServeOptions) -> usize {
+    let allowed = || std::thread::available_parallelism().map_or(1, NonZero::get);
+    options.process.workers.map_or_else(allowed, usize::from)
+}
+
+/// Returns what translation depends on besides objects.
+///
+/// # Errors
+/// A network is none, which reading the flags has ruled out.
+pub(super) fn translation(
+    options: &ServeOptions,
+    self_signed: Arc<Certificate>,
+    tickets: SessionTickets,
+) -> Result<Options, InvalidCidr> {
+    let proxy_protocol = cidrs(&options.trust.proxy_protocol)?;
+    let limits = Arc::new(Limits::default());
+    let listener = |name: &str, address: SocketAddr, scheme, public_port| ListenerOptions {
+        name: name.into(),
+        address,
+        scheme,
+        public_port,
+        public_https_port: options.listen.public_https_port,
+        proxy_protocol: proxy_protocol.clone(),
+        limits: Arc::clone(&limits),
+    };
+    Ok(Options {
+        controllers: options.classes.controller_name.iter().map(|name| name.as_str().into()).collect(),
+        ingress_class: options.classes.ingress_class.as_deref().map(Into::into),
+        class_by_name: options.classes.ingress_class_by_name,
+        watch_without_class: options.classes.watch_ingress_without_class,
+        external_names: !options.trust.disable_external_name,
+        default_certificate: options.defaults.default_certificate.as_ref().map(|name| reference(Kind::Secret, name)),
+        default_backend: options.defaults.default_backend.as_ref().map(default_backend),
+        listeners: vec![
+            listener(HTTP, options.listen.http().address(), Scheme::Http, options.listen.public_http_port),
+            listener(HTTPS, options.listen.https().address(), Scheme::Https, options.listen.public_https_port),
+        ],
+        trusted_proxies: cidrs(&options.trust.trusted_proxy)?,
+        self_signed,
+        tickets,
+    })
+}
+
+fn cidrs(texts: &[String]) -> Result<CidrSet, InvalidCidr> {
+    let mut set = CidrSet::default();
+    texts.iter().try_for_each(|text| set.add(text))?;
+    Ok(set)
+}
+
+/// Returns the object of a kind that a flag names.
+pub(super) fn reference(kind: Kind, name: &NamespacedName) -> ObjectRef {
+    ObjectRef::new(kind, &name.namespace, &name.name)
+}
+
+fn default_backend(service: &ServiceReference) -> DefaultBackend {
+    let port = service.port.as_ref().map(|port| match port {
+        PortName::Number(number) => PortRef::Number(*number),
+        PortName::Name(name) => PortRef::Name(name.as_str().into()),
+    });
+    DefaultBackend { service: reference(Kind::Service, &service.service), port }
+}
