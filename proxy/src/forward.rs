@@ -59,7 +59,9 @@ impl Connection {
         self.client.ip()
     }
 
-    fn facts(&self) -> ClientFacts<'_> {
+    /// Returns what a record takes over of the connection.
+    #[must_use]
+    pub fn facts(&self) -> ClientFacts<'_> {
         ClientFacts {
             client: self.client,
             listener: &self.listener,

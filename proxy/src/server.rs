@@ -11,6 +11,8 @@
 
 mod accept;
 mod activity;
+mod connections;
+mod conversation;
 mod handshake;
 mod http;
 mod keeper;

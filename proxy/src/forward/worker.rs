@@ -105,6 +105,12 @@ impl Worker {
         async move { observer.flush_in_time().await }
     }
 
+    /// Returns what its requests are counted and logged with.
+    #[must_use]
+    pub fn observer(&self) -> &Rc<Observer> {
+        &self.observer
+    }
+
     /// Returns how many connections to endpoints it keeps: idle HTTP/1.1 ones and HTTP/2 ones.
     #[must_use]
     pub fn endpoint_connections(&self) -> usize {

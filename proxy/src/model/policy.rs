@@ -80,7 +80,7 @@ impl Default for Timeouts {
 pub struct Limits {
     /// Largest header block in bytes; 431 beyond. Default 64 KiB.
     pub header_bytes: usize,
-    /// Largest number of headers; 431 beyond. Default 128.
+    /// Largest number of headers; 431 beyond. Default 100: as many as hyper reads without an allocation for each request.
     pub headers: usize,
     /// Longest request target in bytes; 414 beyond. Default 16 KiB.
     pub target_bytes: usize,
@@ -102,7 +102,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             header_bytes: 64 * 1024,
-            headers: 128,
+            headers: 100,
             target_bytes: 16 * 1024,
             header_timeout: Duration::from_secs(60),
             body_timeout: Duration::from_secs(60),

@@ -13,9 +13,10 @@ use futures_util::task::AtomicWaker;
 
 use super::Phase;
 use crate::model::Limits;
+use crate::observe::{ConnectionProtocol, ConnectionState};
 
-/// How long a connection whose end was begun in an orderly way may take to end, when nothing is being served on it.
-const GRACE: Duration = Duration::from_secs(5);
+/// How long a handshake may still take once sockets are closed.
+const LAST_HANDSHAKE: Duration = Duration::from_secs(5);
 /// How long a connection that never sent a byte is kept once sockets are closed: its first request may be under way.
 const FIRST_REQUEST: Duration = Duration::from_secs(1);
 
@@ -175,6 +176,9 @@ impl Activity {
 
     /// Notes that the client took bytes.
     pub(super) fn bytes_taken(&self) {
+        if self.closing.load(Relaxed) {
+            self.for_ms.store(0, Relaxed);
+        }
         if self.blocked.load(Relaxed) {
             self.blocked.store(false, Relaxed);
             if self.due() == Due::WriteStalled {
@@ -201,6 +205,21 @@ impl Activity {
         self.closing.store(true, Relaxed);
         self.for_ms.store(0, Relaxed);
         self.due.store(Due::Nothing as u8, Relaxed);
+    }
+
+    /// Returns where the connection stands for those who count.
+    pub(super) fn stands(&self) -> (ConnectionProtocol, ConnectionState) {
+        let protocol = match (self.speaks(Protocol::Http1), self.speaks(Protocol::Http2)) {
+            (true, _) => ConnectionProtocol::Http1,
+            (_, true) => ConnectionProtocol::Http2,
+            (false, false) => return (ConnectionProtocol::Unknown, ConnectionState::Handshake),
+        };
+        let state = match self.doing() {
+            Doing::Opened | Doing::Handshake | Doing::Head | Doing::Idle => ConnectionState::Idle,
+            // Over but open is a tunnel.
+            Doing::Serving | Doing::Over => ConnectionState::Active,
+        };
+        (protocol, state)
     }
 
     /// Has this task woken when something is due. It is enough to call it once per task: the waker of a task stays the same.
@@ -250,7 +269,8 @@ impl Activity {
         }
         let closing = self.closing.load(Relaxed);
         if closing && doing != Doing::Serving {
-            return if passed(&self.for_ms, GRACE) { Due::CloseLate } else { Due::Nothing };
+            // What was written last may still be on its way: the end is late only when the client takes none of it.
+            return if passed(&self.for_ms, self.limits.write_timeout) { Due::CloseLate } else { Due::Nothing };
         }
         let http2 = self.speaks(Protocol::Http2);
         let sockets_close = phase >= Phase::Closing;
@@ -260,7 +280,7 @@ impl Activity {
         let head_late = passed(&self.for_ms, self.limits.header_timeout);
         match doing {
             Doing::Opened if head_late || (sockets_close && passed(&self.for_ms, FIRST_REQUEST)) => Due::Close,
-            Doing::Handshake if head_late || (sockets_close && passed(&self.for_ms, GRACE)) => Due::HeadLate,
+            Doing::Handshake if head_late || (sockets_close && passed(&self.for_ms, LAST_HANDSHAKE)) => Due::HeadLate,
             Doing::Head if head_late => Due::HeadLate,
             Doing::Idle if sockets_close => Due::Close,
             Doing::Idle if passed(&self.for_ms, if http2 { self.limits.h2_idle } else { self.limits.keep_alive }) => Due::Close,
@@ -281,12 +301,6 @@ impl Drop for Serving {
             self.0.begin(Doing::Idle);
         }
     }
-}
-
-/// Returns how often to look, so that the shortest of these limits is met within an eighth of itself, and at most a second late.
-pub(super) fn sweep_interval<'l>(limits: impl Iterator<Item = &'l Limits>) -> Duration {
-    let shortest = limits.flat_map(|l| [l.header_timeout, l.keep_alive, l.h2_idle, l.write_timeout]).min();
-    shortest.map_or(Duration::from_secs(1), |limit| (limit / 8).clamp(Duration::from_millis(10), Duration::from_secs(1)))
 }
 
 #[cfg(test)]
@@ -400,14 +414,8 @@ mod tests {
         assert_eq!(idle.due(), Due::Nothing);
         assert_eq!(first_due(&idle, Phase::Closing), (Due::Close, 1));
         idle.close();
-        assert_eq!(first_due(&idle, Phase::Closing), (Due::CloseLate, 5), "an end that does not come");
-    }
-
-    #[test]
-    fn sweeps_are_an_eighth_of_the_shortest_limit_and_a_second_at_most() {
-        assert_eq!(sweep_interval([].into_iter()), SECOND);
-        assert_eq!(sweep_interval([Limits::default()].iter()), SECOND);
-        let short = Limits { keep_alive: Duration::from_millis(400), ..Limits::default() };
-        assert_eq!(sweep_interval([Limits::default(), short].iter()), Duration::from_millis(50));
+        idle.sweep(3 * SECOND, Phase::Closing);
+        idle.bytes_taken();
+        assert_eq!(first_due(&idle, Phase::Closing), (Due::CloseLate, 4), "an end that does not come");
     }
 }

@@ -7,8 +7,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::{Buf, BytesMut};
-use rustls::ProtocolVersion;
 use rustls::server::Acceptor;
+use rustls::{HandshakeKind, ProtocolVersion};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -20,6 +20,7 @@ use super::socket::BoundListener;
 use super::stream::ClientStream;
 use crate::forward::Connection;
 use crate::model::{Scheme, canonical_ip};
+use crate::observe::TlsHandshake;
 
 /// Bytes that are read at first: a usual request head, or a ClientHello with a post-quantum key share.
 const FIRST_READ: usize = 2048;
@@ -129,20 +130,41 @@ async fn accept_tls(
         return Err(HandshakeError::ClearText);
     }
     stream.unread(ahead.freeze());
-    let start = LazyConfigAcceptor::new(Acceptor::default(), stream).await.map_err(HandshakeError::Tls)?;
+    let mut result = CountedHandshake { shared, result: TlsHandshake::TimedOut };
+    let start = LazyConfigAcceptor::new(Acceptor::default(), stream).await.map_err(|error| result.failed(error))?;
     let config = {
         let table = shared.table.load();
         let tls = table.listener(&connection.listener).and_then(|listener| listener.tls.as_ref()).ok_or(HandshakeError::Gone)?;
         Arc::clone(tls.config())
     };
     connection.server_name = start.client_hello().server_name().map(|name| name.trim_end_matches('.').to_ascii_lowercase().into());
-    let stream = start.into_stream(config).await.map_err(HandshakeError::Tls)?;
+    let stream = start.into_stream(config).await.map_err(|error| result.failed(error))?;
     let (_, session) = stream.get_ref();
+    result.result = if session.handshake_kind() == Some(HandshakeKind::Resumed) { TlsHandshake::Resumed } else { TlsHandshake::Ok };
     let version = session.protocol_version();
     let names = [(ProtocolVersion::TLSv1_3, "TLSv1.3"), (ProtocolVersion::TLSv1_2, "TLSv1.2")];
     connection.tls_version = names.into_iter().find_map(|(known, name)| (version == Some(known)).then_some(name));
     let protocol = if session.alpn_protocol() == Some(b"h2") { Protocol::Http2 } else { Protocol::Http1 };
     Ok((stream, protocol))
+}
+
+/// Counts a handshake when it is over. One that is dropped before took too long.
+struct CountedHandshake<'s> {
+    shared: &'s Shared,
+    result: TlsHandshake,
+}
+
+impl CountedHandshake<'_> {
+    fn failed(&mut self, error: io::Error) -> HandshakeError {
+        self.result = TlsHandshake::Failed;
+        HandshakeError::Tls(error)
+    }
+}
+
+impl Drop for CountedHandshake<'_> {
+    fn drop(&mut self) {
+        self.shared.state.metrics.handshake(self.result);
+    }
 }
 
 /// Reads until it is clear whether the client began with HTTP/2's preface.

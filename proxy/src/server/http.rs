@@ -2,18 +2,12 @@
 
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
-use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::Poll;
 use std::time::Duration;
 
-use bytes::Bytes;
-use futures_util::FutureExt;
-use http::header::{CONNECTION, HeaderValue};
-use http::{Request, Response, StatusCode, Version};
-use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::{HttpService, service_fn};
@@ -21,11 +15,10 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio_rustls::server::TlsStream;
 
-use super::activity::{Activity, Due, Protocol, RequestBody, Serving};
+use super::activity::{Activity, Due, Protocol};
+use super::conversation::{Conversation, Sending, Streams};
 use super::handshake::{Established, Transport};
 use super::stream::ClientStream;
-use crate::body::{Body, BodyError};
-use crate::error::Reason;
 use crate::forward::{self, Connection};
 use crate::model::Limits;
 
@@ -54,22 +47,22 @@ pub(super) enum Ended {
 }
 
 /// Speaks HTTP on a connection until its end.
-pub(super) async fn serve(worker: Rc<forward::Worker>, established: Established, activity: Arc<Activity>) -> (Rc<Connection>, Ended) {
+pub(super) async fn serve(worker: &Rc<forward::Worker>, established: Established, activity: Arc<Activity>) -> (Rc<Connection>, Ended) {
     let Established { transport, protocol, connection } = established;
     let connection = Rc::new(connection);
     activity.begin_http(protocol);
-    let exchange = Exchange { worker, connection: Rc::clone(&connection), activity };
+    let conversation = Conversation { worker: Rc::clone(worker), connection: Rc::clone(&connection), activity };
     let ended = match (transport, protocol) {
-        (Transport::Clear(stream), Protocol::Http1) => http1(stream, exchange).await,
-        (Transport::Tls(stream), Protocol::Http1) => http1(*stream, exchange).await,
-        (Transport::Clear(stream), Protocol::Http2) => http2(stream, exchange).await,
-        (Transport::Tls(stream), Protocol::Http2) => http2(*stream, exchange).await,
+        (Transport::Clear(stream), Protocol::Http1) => http1(stream, conversation).await,
+        (Transport::Tls(stream), Protocol::Http1) => http1(*stream, conversation).await,
+        (Transport::Clear(stream), Protocol::Http2) => http2(stream, conversation).await,
+        (Transport::Tls(stream), Protocol::Http2) => http2(*stream, conversation).await,
     };
     (connection, ended)
 }
 
-async fn http1<S: OverTcp>(stream: S, exchange: Exchange) -> Ended {
-    let activity = Arc::clone(&exchange.activity);
+async fn http1<S: OverTcp>(stream: S, conversation: Conversation) -> Ended {
+    let activity = Arc::clone(&conversation.activity);
     let limits = activity.limits();
     let mut builder = http1::Builder::new();
     // A client that closes its side while it waits counts as gone, so that its request does not occupy a backend for nobody.
@@ -77,7 +70,7 @@ async fn http1<S: OverTcp>(stream: S, exchange: Exchange) -> Ended {
     if limits.headers > USUAL_HEADERS {
         builder.max_headers(limits.headers + 1);
     }
-    let service = service_fn(move |request| exchange.clone().respond(request));
+    let service = service_fn(move |request| conversation.clone().respond(request, None));
     let mut http = builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
     let ended = drive(Pin::new(&mut http), &activity, Protocol::Http1).await;
     activity.end_http();
@@ -92,10 +85,11 @@ async fn http1<S: OverTcp>(stream: S, exchange: Exchange) -> Ended {
     ended
 }
 
-async fn http2<S: OverTcp>(stream: S, exchange: Exchange) -> Ended {
-    let activity = Arc::clone(&exchange.activity);
+async fn http2<S: OverTcp>(stream: S, conversation: Conversation) -> Ended {
+    let activity = Arc::clone(&conversation.activity);
     let limits = activity.limits();
-    let mut builder = http2::Builder::new(OnThisThread);
+    let streams = Streams::new(&conversation);
+    let mut builder = http2::Builder::new(streams.clone());
     let (interval, timeout) = H2_PING;
     builder
         .timer(TokioTimer::new())
@@ -104,7 +98,8 @@ async fn http2<S: OverTcp>(stream: S, exchange: Exchange) -> Ended {
         .max_send_buf_size(H2_SEND_BUFFER)
         .keep_alive_interval(interval)
         .keep_alive_timeout(timeout);
-    let service = service_fn(move |request| exchange.clone().respond(request));
+    builder.enable_connect_protocol();
+    let service = service_fn(move |request| conversation.clone().respond(request, Some(streams.begin())));
     let mut http = Box::pin(builder.serve_connection(TokioIo::new(stream), service));
     let ended = drive(http.as_mut(), &activity, Protocol::Http2).await;
     activity.end_http();
@@ -157,56 +152,6 @@ async fn linger(mut stream: ClientStream) {
     let _ = tokio::time::timeout(LINGER, discard).await;
 }
 
-/// What all requests of a connection share.
-#[derive(Clone)]
-struct Exchange {
-    worker: Rc<forward::Worker>,
-    connection: Rc<Connection>,
-    activity: Arc<Activity>,
-}
-
-impl Exchange {
-    /// Answers one request. A panic costs this request alone.
-    async fn respond(self, request: Request<Incoming>) -> Result<Response<Served>, Infallible> {
-        let serving = self.activity.serve(if request.body().is_end_stream() { RequestBody::None } else { RequestBody::Some });
-        let http1 = request.version() < Version::HTTP_2;
-        let forwarded = forward::forward(&self.worker, &self.connection, request.map(Body::Incoming));
-        let mut response = AssertUnwindSafe(forwarded).catch_unwind().await.unwrap_or_else(|_| {
-            tracing::error!(client.ip = %self.connection.client_ip(), reason = Reason::Internal.as_str(), "a request ended in a panic");
-            let mut response = Response::new(Body::Empty);
-            *response.status_mut() = Reason::Internal.status();
-            response
-        });
-        if http1 && self.worker.drain.has_begun() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
-            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-        }
-        Ok(response.map(|body| Served { body, _serving: serving }))
-    }
-}
-
-/// A response's body; its request is served until hyper has taken all of it.
-struct Served {
-    body: Body,
-    _serving: Serving,
-}
-
-impl http_body::Body for Served {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
 /// A stream that HTTP is spoken over.
 trait OverTcp: AsyncRead + AsyncWrite + Unpin + Send + 'static {
     /// Returns the TCP stream beneath.
@@ -232,7 +177,7 @@ trait EndsOrderly: Future<Output = hyper::Result<()>> {
 
 impl<I, S> EndsOrderly for http1::UpgradeableConnection<I, S>
 where
-    S: HttpService<Incoming, ResBody = Served, Error = Infallible>,
+    S: HttpService<Incoming, ResBody = Sending, Error = Infallible>,
     I: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
 {
     fn end_orderly(self: Pin<&mut Self>) {
@@ -240,23 +185,13 @@ where
     }
 }
 
-impl<I, S> EndsOrderly for http2::Connection<I, S, OnThisThread>
+impl<I, S> EndsOrderly for http2::Connection<I, S, Streams>
 where
-    S: HttpService<Incoming, ResBody = Served, Error = Infallible>,
+    S: HttpService<Incoming, ResBody = Sending, Error = Infallible>,
     S::Future: 'static,
     I: hyper::rt::Read + hyper::rt::Write + Unpin,
 {
     fn end_orderly(self: Pin<&mut Self>) {
         self.graceful_shutdown();
-    }
-}
-
-/// Spawns an HTTP/2 connection's streams on the worker that has the connection.
-#[derive(Debug, Clone, Copy)]
-struct OnThisThread;
-
-impl<F: Future<Output: 'static> + 'static> hyper::rt::Executor<F> for OnThisThread {
-    fn execute(&self, future: F) {
-        tokio::task::spawn_local(future);
     }
 }

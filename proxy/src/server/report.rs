@@ -1,31 +1,42 @@
 //! What is said of connections that did not end as they should.
 
+use std::error::Error;
 use std::net::SocketAddr;
 
 use super::activity::Due;
 use super::handshake::HandshakeError;
 use super::http::Ended;
 use crate::error::Reason;
-use crate::forward::Connection;
+use crate::forward::{Connection, Worker};
+use crate::observe::Record;
 
 /// Reports a connection on which HTTP did not begin. Scanners make many of them: not a matter for an operator.
 pub(super) fn not_established(listener: &str, peer: SocketAddr, error: &HandshakeError) {
     tracing::debug!(listener, client.ip = %peer.ip(), %error, "connection closed before HTTP");
 }
 
-/// Reports how HTTP on a connection ended, where a request was refused by it or lost.
-pub(super) fn ended(connection: &Connection, ended: &Ended) {
+/// Reports how HTTP on a connection ended, where it did not as it should. A request that was refused before anyone could see it has
+/// its line in the access log like others, as far as it is known.
+pub(super) fn ended(worker: &Worker, connection: &Connection, ended: &Ended) {
     let Some(reason) = reason(ended) else { return };
-    let (listener, ip) = (&*connection.listener, connection.client_ip());
-    let status = reason.status().as_u16();
-    match ended {
-        Ended::Failed(error) => {
-            tracing::debug!(listener, client.ip = %ip, status, reason = reason.as_str(), error = error as &dyn std::error::Error, "connection failed");
-        }
-        Ended::Orderly | Ended::Cut(_) => {
-            tracing::debug!(listener, client.ip = %ip, status, reason = reason.as_str(), "connection cut");
-        }
+    if reason != Reason::ClientGone {
+        record_unread(worker, connection, reason);
     }
+    let (listener, ip, reason) = (&*connection.listener, connection.client_ip(), reason.as_str());
+    match ended {
+        Ended::Failed(error) => tracing::debug!(listener, client.ip = %ip, reason, error = error as &dyn Error, "connection failed"),
+        Ended::Orderly | Ended::Cut(_) => tracing::debug!(listener, client.ip = %ip, reason, "connection cut"),
+    }
+}
+
+/// Counts and logs a request of which nothing was read but that it is refused: `-` stands for method and target.
+fn record_unread(worker: &Worker, connection: &Connection, reason: Reason) {
+    let Ok(request) = http::Request::builder().method("-").uri("-").body(()) else { return };
+    let (parts, ()) = request.into_parts();
+    let mut record = Record::begin(worker.observer(), connection.facts(), &parts);
+    record.reason(reason);
+    record.status(reason.status());
+    record.finish();
 }
 
 /// Returns the reason of an end that is worth a line.

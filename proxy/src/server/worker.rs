@@ -1,38 +1,32 @@
 //! A worker: one thread with a runtime of its own, its sockets and its connections.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::task::Poll;
-use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::Notify;
 
-use super::activity::{Activity, Due, sweep_interval};
+use super::activity::{Activity, Due};
+use super::connections::Connections;
 use super::handshake::{self, Established, HandshakeError};
 use super::shared::{Phase, Place, Shared};
 use super::socket::BoundListener;
 use super::stream::ClientStream;
 use super::{accept, http, report};
 use crate::forward;
-use crate::model::Limits;
-
-/// How often connections are looked at once serving ends: an idle one should not hold up the end.
-const SWEEP_WHILE_ENDING: Duration = Duration::from_millis(50);
 
 /// What a worker's tasks share.
 pub(super) struct WorkerThread {
     id: usize,
     shared: Arc<Shared>,
     forward: Rc<forward::Worker>,
-    /// Its connections; those that ended are forgotten at the next sweep.
-    connections: RefCell<Vec<Weak<Activity>>>,
-    first_connection: Notify,
+    connections: Connections,
 }
 
 /// Serves on the calling thread until the end of serving. `ready` is called once it accepts.
@@ -71,7 +65,7 @@ impl WorkerThread {
             Arc::clone(&shared.settings),
             shared.drain.clone(),
         );
-        Self { id, shared, forward: Rc::new(forward), connections: RefCell::default(), first_connection: Notify::new() }
+        Self { id, shared, forward: Rc::new(forward), connections: Connections::default() }
     }
 
     pub(super) fn id(&self) -> usize {
@@ -84,7 +78,8 @@ impl WorkerThread {
 
     /// Follows the shared state until the end of serving.
     async fn work(self: Rc<Self>, ready: impl FnOnce()) -> io::Result<()> {
-        tokio::task::spawn_local(Rc::clone(&self).sweep());
+        let worker = Rc::clone(&self);
+        tokio::task::spawn_local(async move { worker.connections.sweep(&worker.shared).await });
         tokio::task::spawn_local(self.forward.attend());
         let mut accepting = HashMap::new();
         self.follow_sockets(&mut accepting)?;
@@ -106,9 +101,7 @@ impl WorkerThread {
                 }
             }
             if phase > Phase::Serving {
-                for activity in self.connections.borrow().iter().filter_map(Weak::upgrade) {
-                    activity.judge(phase);
-                }
+                self.connections.tell(phase);
             }
             if phase == Phase::Closing && accepting.is_empty() && self.shared.connections(self.id) == 0 {
                 return Ok(());
@@ -144,11 +137,12 @@ impl WorkerThread {
 
     /// Serves a connection to its end.
     pub(super) fn serve(self: &Rc<Self>, tcp: TcpStream, peer: SocketAddr, listener: Arc<BoundListener>, place: Place) {
-        let Some(limits) = self.shared.table.load().listener(&listener.name).map(|listener| Arc::clone(&listener.limits)) else {
-            return;
+        let (limits, scheme) = match self.shared.table.load().listener(&listener.name) {
+            Some(listener) => (Arc::clone(&listener.limits), listener.scheme()),
+            None => return,
         };
         let activity = Arc::new(Activity::new(limits, self.shared.phase()));
-        self.watch(&activity);
+        self.connections.watch(&activity, self.shared.state.metrics.accept(scheme));
         let stream = ClientStream::new(tcp, Arc::clone(&activity), place);
         let (shared, forward) = (Arc::clone(&self.shared), Rc::clone(&self.forward));
         tokio::task::spawn_local(async move {
@@ -158,44 +152,12 @@ impl WorkerThread {
             };
             match established {
                 Ok(established) => {
-                    let (connection, ended) = Box::pin(http::serve(forward, established, activity)).await;
-                    report::ended(&connection, &ended);
+                    let (connection, ended) = Box::pin(http::serve(&forward, established, activity)).await;
+                    report::ended(&forward, &connection, &ended);
                 }
                 Err(failure) => report::not_established(&listener.name, peer, &failure),
             }
         });
-    }
-
-    fn watch(&self, activity: &Arc<Activity>) {
-        let mut connections = self.connections.borrow_mut();
-        if connections.is_empty() {
-            self.first_connection.notify_one();
-        }
-        connections.push(Arc::downgrade(activity));
-    }
-
-    /// Looks at all connections from time to time, as long as there are any.
-    async fn sweep(self: Rc<Self>) {
-        loop {
-            if self.connections.borrow().is_empty() {
-                self.first_connection.notified().await;
-            }
-            let phase = self.shared.phase();
-            let interval = {
-                let table = self.shared.table.load();
-                sweep_interval(table.listeners.iter().map(|listener: &crate::table::Listener| -> &Limits { &listener.limits }))
-            };
-            let interval = if phase == Phase::Serving { interval } else { interval.min(SWEEP_WHILE_ENDING) };
-            tokio::time::sleep(interval).await;
-            let phase = self.shared.phase();
-            self.connections.borrow_mut().retain(|connection| {
-                let alive = connection.upgrade();
-                if let Some(activity) = &alive {
-                    activity.sweep(interval, phase);
-                }
-                alive.is_some()
-            });
-        }
     }
 }
 

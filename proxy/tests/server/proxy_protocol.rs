@@ -35,7 +35,7 @@ async fn a_believed_peer_is_served_after_its_header_in_either_version() {
     let running = start(settings(), vec![trusting(&["127.0.0.0/8"])]);
     for header in [LINE.to_vec(), binary(), b"PROXY UNKNOWN\r\n".to_vec()] {
         let mut stream = TcpStream::connect(address(&running, "http")).await.unwrap();
-        stream.write_all(&[&header, GET.as_bytes()].concat()).await.unwrap();
+        stream.write_all(&[&header, HEAD.as_bytes()].concat()).await.unwrap();
         assert!(read_head(&mut stream).await.starts_with("HTTP/1.1 404 "), "{}", header.escape_ascii());
     }
 }
@@ -46,7 +46,7 @@ async fn a_header_may_come_in_pieces() {
     for header in [LINE.to_vec(), binary()] {
         let mut stream = TcpStream::connect(address(&running, "http")).await.unwrap();
         stream.set_nodelay(true).unwrap();
-        for byte in [&header, GET.as_bytes()].concat() {
+        for byte in [&header, HEAD.as_bytes()].concat() {
             stream.write_all(&[byte]).await.unwrap();
             tokio::task::yield_now().await;
         }
@@ -57,7 +57,7 @@ async fn a_header_may_come_in_pieces() {
 #[tokio::test]
 async fn a_believed_peer_without_a_header_is_closed_unanswered() {
     let running = start(settings(), vec![trusting(&["127.0.0.1"])]);
-    for bytes in [GET.as_bytes(), b"PROXY TCP9 nonsense\r\n", b"\r\n\r\n\0\r\nQUIT\n\x99"] {
+    for bytes in [HEAD.as_bytes(), b"PROXY TCP9 nonsense\r\n", b"\r\n\r\n\0\r\nQUIT\n\x99"] {
         let mut stream = TcpStream::connect(address(&running, "http")).await.unwrap();
         stream.write_all(bytes).await.unwrap();
         stream.shutdown().await.unwrap();
@@ -71,9 +71,9 @@ async fn a_believed_peer_without_a_header_is_closed_unanswered() {
 async fn a_peer_that_is_not_believed_cannot_send_a_header() {
     let running = start(settings(), vec![trusting(&["192.0.2.0/24"])]);
     let mut stream = TcpStream::connect(address(&running, "http")).await.unwrap();
-    assert!(exchange(&mut stream, GET).await.starts_with("HTTP/1.1 404 "));
+    assert!(exchange(&mut stream, HEAD).await.starts_with("HTTP/1.1 404 "));
     let mut stream = TcpStream::connect(address(&running, "http")).await.unwrap();
-    stream.write_all(&[LINE, GET.as_bytes()].concat()).await.unwrap();
+    stream.write_all(&[LINE, HEAD.as_bytes()].concat()).await.unwrap();
     assert!(read_head(&mut stream).await.starts_with("HTTP/1.1 400 "));
 }
 
@@ -102,7 +102,7 @@ async fn the_header_comes_before_tls_and_before_http2() {
     stream.write_all(LINE).await.unwrap();
     let connector = authority.client(rustls::ALL_VERSIONS, &["http/1.1"]);
     let mut stream = connector.connect("test".try_into().unwrap(), stream).await.unwrap();
-    assert!(exchange(&mut stream, GET).await.starts_with("HTTP/1.1 404 "));
+    assert!(exchange(&mut stream, HEAD).await.starts_with("HTTP/1.1 404 "));
 
     let mut stream = TcpStream::connect(address(&running, "http")).await.unwrap();
     stream.write_all(&binary()).await.unwrap();

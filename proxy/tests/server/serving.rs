@@ -1,6 +1,7 @@
 //! Every way to speak HTTP to a listener.
 
 use http::StatusCode;
+use tidegate_proxy::error::Reason;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -11,7 +12,7 @@ async fn http1_keeps_its_connection_for_the_next_request() {
     let running = start(settings(), vec![listener("http")]);
     let mut stream = TcpStream::connect(address(&running, "http")).await.unwrap();
     for _ in 0..3 {
-        assert!(exchange(&mut stream, GET).await.starts_with("HTTP/1.1 404 "));
+        assert!(exchange(&mut stream, HEAD).await.starts_with("HTTP/1.1 404 "));
     }
     assert_eq!(running.connections(), 1);
 }
@@ -20,8 +21,8 @@ async fn http1_keeps_its_connection_for_the_next_request() {
 async fn pipelined_requests_are_answered_in_order() {
     let running = start(settings(), vec![listener("http")]);
     let mut stream = TcpStream::connect(address(&running, "http")).await.unwrap();
-    let last = "GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n";
-    stream.write_all([GET, GET, GET, last].concat().as_bytes()).await.unwrap();
+    let last = "HEAD / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n";
+    stream.write_all([HEAD, HEAD, HEAD, last].concat().as_bytes()).await.unwrap();
     let mut all = String::new();
     stream.read_to_string(&mut all).await.unwrap();
     assert_eq!(all.matches("HTTP/1.1 404 ").count(), 4, "{all}");
@@ -75,7 +76,7 @@ async fn ipv4_clients_reach_a_listener_on_all_of_ipv6() {
     let port = address(&running, "http").port();
     for host in ["127.0.0.1", "::1"] {
         let mut stream = TcpStream::connect((host, port)).await.unwrap();
-        assert!(exchange(&mut stream, GET).await.starts_with("HTTP/1.1 404 "), "{host}");
+        assert!(exchange(&mut stream, HEAD).await.starts_with("HTTP/1.1 404 "), "{host}");
     }
 }
 
@@ -86,4 +87,13 @@ async fn what_is_no_http_is_refused_and_closed() {
     assert!(exchange(&mut stream, "\x16\x03\x01 hello\r\n\r\n").await.starts_with("HTTP/1.1 400 "));
     closed(&mut stream).await;
     eventually("its place is free", || running.connections() == 0).await;
+}
+
+#[tokio::test]
+async fn the_tables_route_answers() {
+    let mut unavailable = listener("http");
+    unavailable.fallback = Some(refusing(Reason::NoEndpoints));
+    let running = start(settings(), vec![unavailable]);
+    let mut stream = TcpStream::connect(address(&running, "http")).await.unwrap();
+    assert!(exchange(&mut stream, HEAD).await.starts_with("HTTP/1.1 503 "));
 }

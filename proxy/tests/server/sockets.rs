@@ -37,7 +37,7 @@ async fn all_workers_share_the_port_that_the_system_chose() {
     assert_eq!(running.addresses(), running.listening());
     for _ in 0..20 {
         let mut stream = TcpStream::connect(address(&running, "http")).await.unwrap();
-        assert!(exchange(&mut stream, GET).await.starts_with("HTTP/1.1 404 "));
+        assert!(exchange(&mut stream, HEAD).await.starts_with("HTTP/1.1 404 "));
     }
 }
 
@@ -46,17 +46,17 @@ async fn sockets_follow_the_table() {
     let running = start(settings(), vec![listener("one")]);
     let one = address(&running, "one");
     let mut open = TcpStream::connect(one).await.unwrap();
-    exchange(&mut open, GET).await;
+    exchange(&mut open, HEAD).await;
 
     running.publisher().publish(table(vec![listener("one"), listener("two")]));
     eventually("the second listens", || running.listening().len() == 2).await;
     assert_eq!(address(&running, "one"), one, "a listener that stays keeps its socket");
     let mut stream = TcpStream::connect(address(&running, "two")).await.unwrap();
-    assert!(exchange(&mut stream, GET).await.starts_with("HTTP/1.1 404 "));
+    assert!(exchange(&mut stream, HEAD).await.starts_with("HTTP/1.1 404 "));
 
     running.publisher().publish(table(vec![listener("two")]));
     eventually("the first is closed", || std::net::TcpStream::connect(one).is_err()).await;
-    assert!(exchange(&mut open, GET).await.starts_with("HTTP/1.1 "), "an open connection goes on");
+    assert!(exchange(&mut open, HEAD).await.starts_with("HTTP/1.1 "), "an open connection goes on");
 }
 
 #[tokio::test]
@@ -68,7 +68,7 @@ async fn an_address_that_becomes_free_is_bound_then() {
     tokio::time::sleep(std::time::Duration::from_millis(300)).await;
     assert_eq!(running.listening().len(), 1);
     let mut stream = TcpStream::connect(address(&running, "one")).await.unwrap();
-    assert!(exchange(&mut stream, GET).await.starts_with("HTTP/1.1 404 "), "the others serve");
+    assert!(exchange(&mut stream, HEAD).await.starts_with("HTTP/1.1 404 "), "the others serve");
     drop(occupied);
     eventually("the second listens", || running.listening().len() == 2).await;
     TcpStream::connect(wanted).await.unwrap();

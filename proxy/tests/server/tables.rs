@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use tidegate_proxy::error::Reason;
 use tokio::net::TcpStream;
@@ -19,7 +20,7 @@ async fn a_thousand_publications_under_load_lose_no_request_and_leave_no_table()
             tokio::spawn(async move {
                 let mut stream = TcpStream::connect(at).await.unwrap();
                 while !stop.load(Ordering::Relaxed) {
-                    let head = exchange(&mut stream, GET).await;
+                    let head = exchange(&mut stream, HEAD).await;
                     assert!(head.starts_with("HTTP/1.1 404 ") || head.starts_with("HTTP/1.1 503 "), "{head}");
                     served.fetch_add(1, Ordering::Relaxed);
                 }
@@ -48,9 +49,21 @@ async fn idle_workers_let_go_of_old_tables() {
     let running = start(settings(), vec![listener("http")]);
     // Both workers serve once, so that they have seen the table.
     for _ in 0..8 {
-        exchange(&mut TcpStream::connect(address(&running, "http")).await.unwrap(), GET).await;
+        exchange(&mut TcpStream::connect(address(&running, "http")).await.unwrap(), HEAD).await;
     }
     let first = Arc::downgrade(&running.publisher().current());
     running.publisher().publish(table(vec![listener("http")]));
     eventually("the first table is freed", || first.strong_count() == 0).await;
+}
+
+#[tokio::test]
+async fn the_next_request_of_an_open_connection_sees_the_new_table() {
+    let running = start(settings(), vec![listener("http")]);
+    let mut stream = TcpStream::connect(address(&running, "http")).await.unwrap();
+    assert!(exchange(&mut stream, HEAD).await.starts_with("HTTP/1.1 404 "));
+    let mut next = listener("http");
+    next.fallback = Some(refusing(Reason::NoEndpoints));
+    running.publisher().publish(table(vec![next]));
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert!(exchange(&mut stream, HEAD).await.starts_with("HTTP/1.1 503 "));
 }

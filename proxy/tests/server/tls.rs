@@ -45,7 +45,7 @@ async fn http1_and_http2_are_spoken_over_tls12_and_tls13_as_alpn_says() {
                 let (mut client, _connection) = http2(stream).await;
                 assert_eq!(get_http2(&mut client).await.unwrap().status(), 404);
             } else {
-                assert!(exchange(&mut stream, GET).await.starts_with("HTTP/1.1 404 "));
+                assert!(exchange(&mut stream, HEAD).await.starts_with("HTTP/1.1 404 "));
             }
         }
     }
@@ -72,14 +72,14 @@ async fn sessions_are_resumed_in_both_versions_also_after_another_table() {
         let at = address(&running, "https");
         let mut stream = connect_tls(&connector, at, "shop.test").await.unwrap();
         assert_eq!(stream.get_ref().1.handshake_kind(), Some(HandshakeKind::Full));
-        exchange(&mut stream, GET).await;
+        exchange(&mut stream, HEAD).await;
 
         let rotated = https.listener(&https.authority.issue(&["shop.test"]));
         running.publisher().publish(table(vec![rotated]));
         let mut kinds = Vec::new();
         for _ in 0..4 {
             let mut stream = connect_tls(&connector, at, "shop.test").await.unwrap();
-            exchange(&mut stream, GET).await;
+            exchange(&mut stream, HEAD).await;
             kinds.push(stream.get_ref().1.handshake_kind());
         }
         assert!(kinds.iter().all(|kind| *kind == Some(HandshakeKind::Resumed)), "{version:?}: {kinds:?}");
@@ -94,14 +94,14 @@ async fn a_rotated_certificate_serves_new_handshakes_and_leaves_open_connections
     let at = address(&running, "https");
     let fresh = || https.authority.client(&[&TLS13], &["http/1.1"]);
     let mut before = connect_tls(&fresh(), at, "shop.test").await.unwrap();
-    exchange(&mut before, GET).await;
+    exchange(&mut before, HEAD).await;
 
     running.publisher().publish(table(vec![https.listener(&new)]));
     let mut after = connect_tls(&fresh(), at, "shop.test").await.unwrap();
     assert_eq!(served(&before), old.key.cert[0].to_vec());
     assert_eq!(served(&after), new.key.cert[0].to_vec());
     for stream in [&mut before, &mut after] {
-        assert!(exchange(stream, GET).await.starts_with("HTTP/1.1 404 "));
+        assert!(exchange(stream, HEAD).await.starts_with("HTTP/1.1 404 "));
     }
 }
 
@@ -123,7 +123,7 @@ async fn no_handshake_fails_while_certificates_rotate() {
     while !rotating.is_finished() {
         let connector = https.authority.client(&[&TLS13], &["http/1.1"]);
         let mut stream = connect_tls(&connector, at, "shop.test").await.unwrap();
-        assert!(exchange(&mut stream, GET).await.starts_with("HTTP/1.1 404 "));
+        assert!(exchange(&mut stream, HEAD).await.starts_with("HTTP/1.1 404 "));
         handshakes += 1;
     }
     rotating.await.unwrap();
@@ -135,7 +135,7 @@ async fn http_on_an_https_port_is_told_so() {
     let https = Https::new();
     let running = start(settings(), vec![https.listener(&https.authority.issue(&["shop.test"]))]);
     let mut stream = TcpStream::connect(address(&running, "https")).await.unwrap();
-    stream.write_all(GET.as_bytes()).await.unwrap();
+    stream.write_all(HEAD.as_bytes()).await.unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
@@ -158,5 +158,5 @@ async fn a_broken_handshake_costs_its_own_connection_only() {
     assert!(connect_tls(&stranger, at, "shop.test").await.is_err());
     let connector = https.authority.client(&[&TLS13], &[]);
     let mut stream = connect_tls(&connector, at, "shop.test").await.unwrap();
-    assert!(exchange(&mut stream, GET).await.starts_with("HTTP/1.1 404 "));
+    assert!(exchange(&mut stream, HEAD).await.starts_with("HTTP/1.1 404 "));
 }

@@ -7,12 +7,14 @@ use std::time::Duration;
 use rcgen::{CertificateParams, KeyPair};
 use rustls::pki_types::{CertificateDer, ServerName};
 use tidegate_proxy::error::Reason;
-use tidegate_proxy::model::{Certificate, CidrSet, Compatibility, Conditions, HostMap, HostMatch, Limits, Origin};
-use tidegate_proxy::observe::SeriesLabels;
+use tidegate_proxy::model::{
+    Certificate, CidrSet, Compatibility, Conditions, HostMap, HostMatch, Limits, Origin, Timeouts, UpstreamProtocol,
+};
 use tidegate_proxy::server::{Bound, Running};
 use tidegate_proxy::settings::{AccessLog, Settings};
 use tidegate_proxy::state::State;
-use tidegate_proxy::table::{Backend, Listener, Route, SessionTickets, Table, TlsTable};
+use tidegate_proxy::table::{Backend, Forward, Listener, Route, SessionTickets, Table, TlsTable};
+use tidegate_proxy::upstream::{EndpointAddress, UpstreamKey};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -47,18 +49,34 @@ pub(crate) fn listener(name: &str) -> Listener {
 
 /// A route for all that a listener gets, answered with this reason.
 pub(crate) fn refusing(reason: Reason) -> Arc<Route> {
-    let origin = Arc::new(Origin::new("Test", "", "refusing"));
-    let series = State::default().metrics.route(SeriesLabels::of(&origin, &HostMatch::Any, None));
     Arc::new(Route {
-        origin,
-        series,
+        origin: Arc::new(Origin::new("Test", "", "refusing")),
         host: HostMatch::Any,
         path: None,
         conditions: Conditions::default(),
         compatibility: Compatibility::Native,
         filters: Box::default(),
         backend: Backend::Unavailable(reason),
+        series: Arc::default(),
     })
+}
+
+/// A listener all of whose requests go to this address, and the state that knows so.
+pub(crate) fn forwarding(name: &str, to: SocketAddr) -> (Listener, Arc<State>) {
+    forwarding_with(name, to, State::default())
+}
+
+/// The same, with a state of the test's.
+pub(crate) fn forwarding_with(name: &str, to: SocketAddr, state: State) -> (Listener, Arc<State>) {
+    let backend: Arc<str> = "test/backend:80".into();
+    let key = UpstreamKey { backend: Arc::clone(&backend), protocol: UpstreamProtocol::Http1 };
+    let upstream = state.upstreams.get(&key);
+    state.upstreams.set_endpoints(&backend, vec![EndpointAddress { address: to, name: "endpoint".into() }]);
+    let service = Arc::new(Origin::new("Service", "test", "backend:80"));
+    let forward = Forward { upstream, timeouts: Timeouts::default(), service };
+    let mut route = Arc::into_inner(refusing(Reason::NoPath)).unwrap();
+    route.backend = Backend::Forward(forward);
+    (Listener { fallback: Some(Arc::new(route)), ..listener(name) }, Arc::new(state))
 }
 
 pub(crate) fn table(listeners: Vec<Listener>) -> Table {
@@ -67,8 +85,13 @@ pub(crate) fn table(listeners: Vec<Listener>) -> Table {
 
 /// Starts a server on these listeners.
 pub(crate) fn start(settings: Settings, listeners: Vec<Listener>) -> Running {
+    start_with(settings, listeners, Arc::default())
+}
+
+/// Starts a server on these listeners and this state.
+pub(crate) fn start_with(settings: Settings, listeners: Vec<Listener>, state: Arc<State>) -> Running {
     let table = table(listeners);
-    Bound::bind(settings, &table).unwrap().start(table, Arc::new(State::default())).unwrap()
+    Bound::bind(settings, &table).unwrap().start(table, state).unwrap()
 }
 
 /// The address of a listener that is bound now.
@@ -157,7 +180,7 @@ pub(crate) async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, 
     read_head(stream).await
 }
 
-pub(crate) const GET: &str = "GET / HTTP/1.1\r\nHost: test\r\n\r\n";
+pub(crate) const HEAD: &str = "HEAD / HTTP/1.1\r\nHost: test\r\n\r\n";
 
 /// Waits until the peer closes, discarding what it sends; returns how long that took.
 pub(crate) async fn closed<S: AsyncRead + Unpin>(stream: &mut S) -> Duration {
@@ -172,8 +195,10 @@ pub(crate) async fn closed<S: AsyncRead + Unpin>(stream: &mut S) -> Duration {
 pub(crate) async fn http2<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     stream: S,
 ) -> (Http2, tokio::task::JoinHandle<Result<(), hyper::Error>>) {
-    let executor = hyper_util::rt::TokioExecutor::new();
-    let (client, connection) = hyper::client::conn::http2::handshake(executor, hyper_util::rt::TokioIo::new(stream)).await.unwrap();
+    let mut builder = hyper::client::conn::http2::Builder::new(hyper_util::rt::TokioExecutor::new());
+    // So small that a response which nobody reads soon stands still.
+    builder.initial_stream_window_size(64 * 1024);
+    let (client, connection) = builder.handshake(hyper_util::rt::TokioIo::new(stream)).await.unwrap();
     (client, tokio::spawn(connection))
 }
 
@@ -181,6 +206,11 @@ pub(crate) type Http2 = hyper::client::conn::http2::SendRequest<http_body_util::
 
 /// Asks for `/` over HTTP/2.
 pub(crate) async fn get_http2(client: &mut Http2) -> Result<http::Response<hyper::body::Incoming>, hyper::Error> {
-    let request = http::Request::get("http://test/").body(http_body_util::Empty::new()).unwrap();
+    get_http2_from(client, "/").await
+}
+
+/// Asks for a path over HTTP/2.
+pub(crate) async fn get_http2_from(client: &mut Http2, path: &str) -> Result<http::Response<hyper::body::Incoming>, hyper::Error> {
+    let request = http::Request::get(format!("http://test{path}")).body(http_body_util::Empty::new()).unwrap();
     client.send_request(request).await
 }
