@@ -31,7 +31,12 @@ pub fn run(options: Options) -> ExitCode {
 
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     // Few threads: what is heavy, requests, runs on the workers.
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_name("control").enable_all().build().context("cannot start the threads")
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name("control")
+        .enable_all()
+        .build()
+        .context("cannot start the threads")
 }
 
 async fn echo(options: EchoOptions) -> anyhow::Result<ExitCode> {

@@ -41,11 +41,7 @@ fn workers(options: &ServeOptions) -> usize {
 ///
 /// # Errors
 /// A network is none, which reading the flags has ruled out.
-pub(super) fn translation(
-    options: &ServeOptions,
-    self_signed: Arc<Certificate>,
-    tickets: SessionTickets,
-) -> Result<Options, InvalidCidr> {
+pub(super) fn translation(options: &ServeOptions, self_signed: Arc<Certificate>, tickets: SessionTickets) -> Result<Options, InvalidCidr> {
     let proxy_protocol = cidrs(&options.trust.proxy_protocol)?;
     let limits = Arc::new(Limits::default());
     let listener = |name: &str, address: SocketAddr, scheme, public_port| ListenerOptions {

@@ -29,7 +29,6 @@ use crate::forward::{self, Connection};
 const PIECE: usize = 32 * 1024;
 
 /// What all requests of a connection share.
-#[derive(Clone)]
 pub(super) struct Conversation {
     pub(super) worker: Rc<forward::Worker>,
     pub(super) connection: Rc<Connection>,
@@ -38,7 +37,11 @@ pub(super) struct Conversation {
 
 impl Conversation {
     /// Answers one request; in HTTP/2, on this stream. A panic costs this request alone.
-    pub(super) async fn respond(self, request: Request<Incoming>, stream: Option<Rc<Pickup>>) -> Result<Response<Sending>, Infallible> {
+    pub(super) async fn respond(
+        self: Rc<Self>,
+        request: Request<Incoming>,
+        stream: Option<Rc<Pickup>>,
+    ) -> Result<Response<Sending>, Infallible> {
         let serving = self.activity.serve(if request.body().is_end_stream() { RequestBody::None } else { RequestBody::Some });
         let http1 = request.version() < Version::HTTP_2;
         let mut response = survive(forward::forward(&self.worker, &self.connection, request.map(Body::Incoming))).await;
@@ -125,15 +128,15 @@ pub(super) struct Pickup {
 #[derive(Clone)]
 pub(super) struct Streams {
     clock: Clock,
-    write_timeout: Duration,
+    activity: Arc<Activity>,
     /// The stream that has just begun: hyper spawns it right after it has called the service.
     begun: Rc<RefCell<Option<Rc<Pickup>>>>,
 }
 
 impl Streams {
     pub(super) fn new(conversation: &Conversation) -> Self {
-        let (clock, limits) = (conversation.worker.clock.clone(), conversation.activity.limits());
-        Self { clock, write_timeout: limits.write_timeout, begun: Rc::default() }
+        let Conversation { worker, activity, .. } = conversation;
+        Self { clock: worker.clock.clone(), activity: Arc::clone(activity), begun: Rc::default() }
     }
 
     /// Begins a stream.
@@ -147,9 +150,19 @@ impl Streams {
 impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for Streams {
     fn execute(&self, future: F) {
         match self.begun.take() {
-            Some(pickup) => tokio::task::spawn_local(until_stalled(future, pickup, self.clock.clone(), self.write_timeout)),
-            None => tokio::task::spawn_local(future),
-        };
+            Some(pickup) => {
+                let write_timeout = self.activity.limits().write_timeout;
+                tokio::task::spawn_local(until_stalled(future, pickup, self.clock.clone(), write_timeout));
+            }
+            // The only other future is that of a tunnel (RFC 8441): with one open, the connection is not idle.
+            None => {
+                let tunnel = self.activity.serve(RequestBody::None);
+                tokio::task::spawn_local(async move {
+                    future.await;
+                    drop(tunnel);
+                });
+            }
+        }
     }
 }
 

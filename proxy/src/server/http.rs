@@ -51,7 +51,7 @@ pub(super) async fn serve(worker: &Rc<forward::Worker>, established: Established
     let Established { transport, protocol, connection } = established;
     let connection = Rc::new(connection);
     activity.begin_http(protocol);
-    let conversation = Conversation { worker: Rc::clone(worker), connection: Rc::clone(&connection), activity };
+    let conversation = Rc::new(Conversation { worker: Rc::clone(worker), connection: Rc::clone(&connection), activity });
     let ended = match (transport, protocol) {
         (Transport::Clear(stream), Protocol::Http1) => http1(stream, conversation).await,
         (Transport::Tls(stream), Protocol::Http1) => http1(*stream, conversation).await,
@@ -61,7 +61,7 @@ pub(super) async fn serve(worker: &Rc<forward::Worker>, established: Established
     (connection, ended)
 }
 
-async fn http1<S: OverTcp>(stream: S, conversation: Conversation) -> Ended {
+async fn http1<S: OverTcp>(stream: S, conversation: Rc<Conversation>) -> Ended {
     let activity = Arc::clone(&conversation.activity);
     let limits = activity.limits();
     let mut builder = http1::Builder::new();
@@ -70,7 +70,7 @@ async fn http1<S: OverTcp>(stream: S, conversation: Conversation) -> Ended {
     if limits.headers > USUAL_HEADERS {
         builder.max_headers(limits.headers + 1);
     }
-    let service = service_fn(move |request| conversation.clone().respond(request, None));
+    let service = service_fn(move |request| Rc::clone(&conversation).respond(request, None));
     let mut http = builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
     let ended = drive(Pin::new(&mut http), &activity, Protocol::Http1).await;
     activity.end_http();
@@ -85,7 +85,7 @@ async fn http1<S: OverTcp>(stream: S, conversation: Conversation) -> Ended {
     ended
 }
 
-async fn http2<S: OverTcp>(stream: S, conversation: Conversation) -> Ended {
+async fn http2<S: OverTcp>(stream: S, conversation: Rc<Conversation>) -> Ended {
     let activity = Arc::clone(&conversation.activity);
     let limits = activity.limits();
     let streams = Streams::new(&conversation);
@@ -99,7 +99,7 @@ async fn http2<S: OverTcp>(stream: S, conversation: Conversation) -> Ended {
         .keep_alive_interval(interval)
         .keep_alive_timeout(timeout);
     builder.enable_connect_protocol();
-    let service = service_fn(move |request| conversation.clone().respond(request, Some(streams.begin())));
+    let service = service_fn(move |request| Rc::clone(&conversation).respond(request, Some(streams.begin())));
     let mut http = Box::pin(builder.serve_connection(TokioIo::new(stream), service));
     let ended = drive(http.as_mut(), &activity, Protocol::Http2).await;
     activity.end_http();

@@ -150,6 +150,35 @@ async fn an_http2_stream_that_stands_still_is_reset_and_others_go_on() {
 }
 
 #[tokio::test]
+async fn a_silent_websocket_over_http2_keeps_its_connection() {
+    let backend = Backend::start().await;
+    let (mut listener, state) = forwarding("http", backend.address);
+    listener.limits = Limits { h2_idle: SHORT, write_timeout: SHORT, ..long() }.into();
+    let running = start_with(settings(), vec![listener], state);
+    let (mut client, connection) = http2(TcpStream::connect(address(&running, "http")).await.unwrap()).await;
+    // The server's settings have arrived, and with them that it knows WebSocket.
+    get_http2(&mut client).await.unwrap();
+    let websocket = http::Request::connect("http://test/tunnel")
+        .extension(hyper::ext::Protocol::from_static("websocket"))
+        .header("sec-websocket-version", "13")
+        .body(http_body_util::Empty::new())
+        .unwrap();
+    let response = client.send_request(websocket).await.unwrap();
+    assert_eq!(response.status(), 200);
+    let mut tunnel = hyper_util::rt::TokioIo::new(hyper::upgrade::on(response).await.unwrap());
+    assert_eq!(running.draining().tunnels(), 1);
+    for _ in 0..2 {
+        tokio::time::sleep(SHORT * 3).await;
+        tunnel.write_all(b"hello").await.unwrap();
+        let mut echoed = [0; 5];
+        tunnel.read_exact(&mut echoed).await.unwrap();
+        assert_eq!(&echoed, b"hello");
+    }
+    drop(tunnel);
+    tokio::time::timeout(SOON, connection).await.expect("idle again, it goes away").unwrap().unwrap();
+}
+
+#[tokio::test]
 async fn an_early_answer_reaches_a_client_that_goes_on_sending() {
     let mut early = listener("http");
     early.fallback = Some(refusing(Reason::NoEndpoints));
