@@ -47,7 +47,6 @@ fn text(status: StatusCode, reason: &str) -> Bytes {
 }
 
 #[cfg(test)]
-#[expect(clippy::indexing_slicing, reason = "tests")]
 mod tests {
     use super::*;
     use crate::error::Reason;
