@@ -32,7 +32,8 @@ pub struct Outcome {
     pub cleared: Arc<[Diagnostic]>,
     /// Ingresses that are ours and whose routes serve since this generation, new or changed.
     pub served: Arc<[ServedIngress]>,
-    /// Ingresses that were ours and are not any more, though they may still exist: their status is let go.
+    /// Ingresses that were ours and are not any more, or of which nothing is served any more, though they may still exist: their status
+    /// is let go.
     pub let_go: Arc<[ObjectRef]>,
     /// All DNS names of `ExternalName` Services that routes need resolved, sorted; `None` where they have not changed.
     pub external_names: Option<Arc<[Arc<str>]>>,

@@ -66,7 +66,8 @@ pub struct Translator {
 struct Memo {
     seniority: Seniority,
     claims: Claims,
-    served: ServedIngress,
+    /// `None` for one that asks for nothing, or of which nothing can be served.
+    served: Option<ServedIngress>,
 }
 
 /// What came of changes.
@@ -80,7 +81,7 @@ pub struct Update {
     pub cleared: Vec<Diagnostic>,
     /// Ingresses of ours, new or with another status or identity.
     pub served: Vec<ServedIngress>,
-    /// Ingresses that were ours.
+    /// Ingresses that were ours, or of which nothing is served any more.
     pub let_go: Vec<ObjectRef>,
     /// All DNS names that are needed, where they are others than before.
     pub external_names: Option<Arc<[Arc<str>]>>,
@@ -196,7 +197,8 @@ impl Translator {
         let now = match (compiled, entry) {
             (Compiled::Ours(seniority, mut claims), Some(entry)) => {
                 self.findings.set(Step::Compiling(reference.clone()), std::mem::take(&mut claims.findings));
-                Some(Memo { seniority, claims, served: served(reference, entry) })
+                let serves = !claims.hosts.is_empty() || claims.fallback.is_some();
+                Some(Memo { seniority, claims, served: serves.then(|| served(reference, entry)) })
             }
             (Compiled::Ours(..), None) => None,
             (Compiled::Foreign(findings), _) => {
@@ -205,10 +207,10 @@ impl Translator {
             }
         };
         self.replace_claims(before.as_ref(), now.as_ref());
-        match (before, &now) {
+        match (before.and_then(|memo| memo.served), now.as_ref().and_then(|memo| memo.served.as_ref())) {
             (Some(_), None) => update.let_go.push(reference.clone()),
-            (Some(before), Some(now)) if before.served == now.served => {}
-            (_, Some(now)) => update.served.push(now.served.clone()),
+            (Some(before), Some(now)) if before == *now => {}
+            (_, Some(now)) => update.served.push(now.clone()),
             (None, None) => {}
         }
         self.ingresses.extend(now.map(|memo| (reference.clone(), memo)));
@@ -253,8 +255,8 @@ impl Translator {
     fn refresh_status(&mut self, snapshot: &Snapshot, reference: &ObjectRef, update: &mut Update) {
         if let (Some(memo), Some(entry)) = (self.ingresses.get_mut(reference), snapshot.ingress(reference)) {
             let now = served(reference, entry);
-            if memo.served != now {
-                memo.served = now.clone();
+            if memo.served.as_ref().is_some_and(|served| *served != now) {
+                memo.served = Some(now.clone());
                 update.served.push(now);
             }
         }

@@ -6,7 +6,7 @@
 //!
 //! - `# flags: --ingress-class x --default-backend ns/name:80 ...` as on the command line;
 //! - `# source: cluster`: the objects come from an API server;
-//! - `# resolve: NAME ADDRESS,ADDRESS` and `# resolve: NAME CODE TEXT`: what a DNS name resolves to;
+//! - `# resolve: NAME ADDRESS,ADDRESS CODE TEXT`: what a DNS name resolves to (`-` is nothing) and, if anything, what is wrong;
 //! - `@chain(NAME,NAME;DAYS)` and `@key(...)`: a certificate made at run time that ends so many days after the test's now, and its
 //!   key. Its fingerprint stands as `fingerprint of NAME,NAME;DAYS`.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
@@ -104,10 +104,13 @@ fn options(text: &str) -> Options {
 fn resolutions(text: &str) -> impl Iterator<Item = SourceEvent> {
     comments(text, "resolve").into_iter().map(|line| {
         let (name, rest) = line.split_once(' ').unwrap();
-        let code =
-            rest.split_once(' ').and_then(|(code, text)| Some((*Code::ALL.iter().find(|known| known.as_str() == code)?, text.to_owned())));
-        let addresses = if code.is_some() { Vec::new() } else { rest.split(',').map(|address| address.parse().unwrap()).collect() };
-        SourceEvent::Resolved { name: name.into(), addresses, problem: code }
+        let (addresses, problem) = rest.split_once(' ').map_or((rest, None), |(addresses, problem)| (addresses, Some(problem)));
+        let addresses = addresses.split(',').filter(|address| *address != "-").map(|address| address.parse().unwrap()).collect();
+        let problem = problem.map(|problem| {
+            let (code, text) = problem.split_once(' ').unwrap();
+            (*Code::ALL.iter().find(|known| known.as_str() == code).unwrap(), text.to_owned())
+        });
+        SourceEvent::Resolved { name: name.into(), addresses, problem }
     })
 }
 

@@ -1,4 +1,4 @@
-//! Random sequences of changes: after each step, what was kept up to date equals what is built from nothing.
+//! Random sequences of changes: after every few steps, what was kept up to date equals what is built from nothing.
 //!
 //! `TIDEGATE_SEED` repeats a run, `TIDEGATE_STEPS` makes it longer.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
@@ -451,6 +451,10 @@ fn live(objects: &mut Objects, options: &Options, steps: usize, which: &str) {
             now += Duration::from_secs(86_400 * 5);
         }
         told.take(translator.update(&snapshot, &changes, now));
+        // Building from nothing is what takes the time of this test.
+        if !objects.random.one_in(3) {
+            continue;
+        }
         let (kept, anew) = (seen(&told, &state), from_nothing(options, &snapshot, now));
         if kept != anew {
             objects.random.0 = before;

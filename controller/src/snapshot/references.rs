@@ -57,7 +57,7 @@ mod tests {
         }
         assert_eq!(references.sources(&secret).count(), 2);
         assert!(references.set(&a, BTreeSet::new()).is_empty());
-        assert_eq!(references.set(&b, BTreeSet::from([name(Kind::Secret, "other")])), [secret.clone()]);
+        assert_eq!(references.set(&b, BTreeSet::from([name(Kind::Secret, "other")])), std::slice::from_ref(&secret));
         assert_eq!(references.sources(&secret).count(), 0);
     }
 }

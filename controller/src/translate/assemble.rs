@@ -26,14 +26,14 @@ pub(super) struct Assembled {
     pub(super) findings: Vec<Diagnostic>,
 }
 
-/// Assembles a host.
-pub(super) fn assemble(host: &HostMatch, claimants: &Claimants, coverage: Coverage, state: &State) -> Option<Assembled> {
+/// Assembles a host. `rules` is the host that its rules name: the same, but for a name that stands in for a wildcard.
+pub(super) fn assemble(name: &HostMatch, rules: &HostMatch, claimants: &Claimants, coverage: Coverage, state: &State) -> Option<Assembled> {
     let wanted = wanted(claimants);
     let (oldest, claims) = wanted.first()?;
     let compatibility = claims.compatibility;
     let mixed = wanted.iter().filter(|(_, claims)| claims.compatibility != compatibility).map(|(seniority, claims)| {
         let message = format!(
-            "the host {host} follows the conventions of {} ({}), which is older, and not those of this object's class ({})",
+            "the host {rules} follows the conventions of {} ({}), which takes precedence, and not those of this object's class ({})",
             oldest.reference,
             conventions(compatibility),
             conventions(claims.compatibility)
@@ -41,7 +41,7 @@ pub(super) fn assemble(host: &HostMatch, claimants: &Claimants, coverage: Covera
         Diagnostic::of(&seniority.reference, Code::MixedCompatibility, message)
     });
     let mut findings: Vec<_> = mixed.collect();
-    let place = Place { host, compatibility, coverage, state };
+    let place = Place { name, rules, compatibility, coverage, state };
     let http = place.build(Scheme::Http, &wanted, Some(&mut findings))?;
     let as_client =
         wanted.iter().flat_map(|(_, claims)| claims.routes.iter().chain(&claims.without_rules)).any(|claim| claim.backend.is_as_client());
@@ -72,7 +72,8 @@ fn wanted(claimants: &Claimants) -> Wanted<'_> {
 
 /// The place that routes are built for.
 struct Place<'a> {
-    host: &'a HostMatch,
+    name: &'a HostMatch,
+    rules: &'a HostMatch,
     compatibility: Compatibility,
     coverage: Coverage,
     state: &'a State,
@@ -80,7 +81,7 @@ struct Place<'a> {
 
 impl Place<'_> {
     fn build(&self, scheme: Scheme, wanted: &Wanted<'_>, mut findings: Option<&mut Vec<Diagnostic>>) -> Option<Arc<Host>> {
-        let mut builder = HostBuilder::new(self.host.clone(), self.compatibility);
+        let mut builder = HostBuilder::new(self.name.clone(), self.compatibility);
         // What was written comes before what merely follows from it, whoever is older.
         for standing in [Standing::Written, Standing::Implied] {
             for (seniority, claims) in wanted {
@@ -90,7 +91,7 @@ impl Place<'_> {
                         && standing == Standing::Written
                         && let Some(findings) = &mut findings
                     {
-                        findings.push(lost(self.host, seniority, claim, &conflict.winner));
+                        findings.push(lost(self.rules, seniority, claim, &conflict.winner));
                     }
                 }
             }
@@ -98,7 +99,7 @@ impl Place<'_> {
         match builder.build() {
             Ok(host) => Some(Arc::new(host)),
             Err(error) => {
-                tracing::error!(host = %self.host, %error, "a host cannot be compiled; it is not served");
+                tracing::error!(host = %self.name, %error, "a host cannot be compiled; it is not served");
                 None
             }
         }
@@ -107,7 +108,7 @@ impl Place<'_> {
 
 fn lost(host: &HostMatch, loser: &Seniority, claim: &Claim, winner: &Route) -> Diagnostic {
     let itself = *winner.origin.name == *loser.reference.name && winner.origin.namespace == loser.reference.namespace;
-    let winner = if itself { "an earlier rule of this object".to_owned() } else { format!("{}, which is older,", winner.origin) };
+    let winner = if itself { "an earlier rule of this object".to_owned() } else { format!("{}, which takes precedence,", winner.origin) };
     match &claim.path {
         Some(path) => {
             let message = format!("{winner} already serves {path} of host {host}");
@@ -123,13 +124,13 @@ fn lost(host: &HostMatch, loser: &Seniority, claim: &Claim, winner: &Route) -> D
 fn route(place: &Place<'_>, claim: &Claim, scheme: Scheme) -> Route {
     Route {
         origin: Arc::clone(&claim.origin),
-        host: place.host.clone(),
+        host: place.rules.clone(),
         path: claim.path.clone(),
         conditions: claim.conditions.clone(),
         compatibility: place.compatibility,
         filters: claim.filters.for_host(place.coverage),
         backend: backend(&claim.backend, scheme, place.state),
-        series: place.state.metrics.route(SeriesLabels::of(&claim.origin, place.host, claim.path.as_ref())),
+        series: place.state.metrics.route(SeriesLabels::of(&claim.origin, place.rules, claim.path.as_ref())),
     }
 }
 
@@ -145,6 +146,7 @@ fn backend(claim: &BackendClaim, scheme: Scheme, state: &State) -> Backend {
 
 /// Builds the route for requests that no host takes. It is of no host, so TLS covers it where the claim forces it alone.
 pub(super) fn fallback_route(claim: &FallbackClaim, scheme: Scheme, state: &State) -> Arc<Route> {
-    let place = Place { host: &HostMatch::Any, compatibility: claim.compatibility, coverage: Coverage::Uncovered, state };
+    let place =
+        Place { name: &HostMatch::Any, rules: &HostMatch::Any, compatibility: claim.compatibility, coverage: Coverage::Uncovered, state };
     Arc::new(route(&place, &claim.route, scheme))
 }

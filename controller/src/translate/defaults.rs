@@ -138,7 +138,7 @@ impl Defaults {
             let oldest = claimants.next();
             let lost = claimants.map(|(loser, claim)| {
                 let winner = oldest.map_or_else(String::new, |(winner, _)| winner.reference.to_string());
-                let message = format!("{winner}, which is older, already serves what no rule takes");
+                let message = format!("{winner}, which takes precedence, already serves what no rule takes");
                 Diagnostic::at(&loser.reference, Code::DefaultBackendConflict, &*claim.route.field, message)
             });
             findings.set(Step::Fallback, lost.collect());

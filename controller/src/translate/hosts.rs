@@ -7,7 +7,7 @@ use tidegate_proxy::model::{HostMap, HostMatch};
 use tidegate_proxy::state::State;
 use tidegate_proxy::table::Host;
 
-use super::assemble::{Claimants, assemble, depends_on_coverage};
+use super::assemble::{Assembled, Claimants, assemble, depends_on_coverage};
 use super::by_parent::{ByParent, wildcard};
 use super::claim::{HostClaims, Seniority};
 use super::filters::Coverage;
@@ -57,7 +57,7 @@ impl Hosts {
         let mut changed = false;
         for host in dirty {
             let assembled = match self.claimants.get(&host) {
-                Some(claimants) => assemble(&host, claimants, names.coverage(&host), state),
+                Some(claimants) => assemble(&host, &host, claimants, names.coverage(&host), state),
                 None => self.stand_in(&host, names, state),
             };
             changed |= assembled.is_some() || self.http.get_match(&host).is_some();
@@ -74,7 +74,7 @@ impl Hosts {
 
     /// A TLS entry may name a host that has no rules and is served by those of a wildcard, or by rules without a host. There, clear
     /// text is redirected for this name and not for others: the name gets a copy of the host that serves it.
-    fn stand_in(&self, host: &HostMatch, names: &ServedNames, state: &State) -> Option<super::assemble::Assembled> {
+    fn stand_in(&self, host: &HostMatch, names: &ServedNames, state: &State) -> Option<Assembled> {
         if !names.is_named(host) {
             return None;
         }
@@ -83,8 +83,8 @@ impl Hosts {
         if names.coverage(serving) == Coverage::Covered || !depends_on_coverage(claimants) {
             return None;
         }
-        let assembled = assemble(serving, claimants, Coverage::Covered, state)?;
-        Some(super::assemble::Assembled { findings: Vec::new(), ..assembled })
+        let assembled = assemble(host, serving, claimants, Coverage::Covered, state)?;
+        Some(Assembled { findings: Vec::new(), ..assembled })
     }
 
     /// Returns the hosts for clients in clear text.
