@@ -5,7 +5,7 @@
 
 mod registry;
 mod unbuilt;
-mod values;
+pub(crate) mod values;
 
 use std::collections::BTreeMap;
 
@@ -34,15 +34,15 @@ pub struct Parsed {
 }
 
 /// What the annotations of an object ask for as a whole. Ordered: a later one wins over an earlier one.
+///
+/// Beside it stands [`Policy::refuse`]: a protection that is not supported or not understood never fails open, so that it holds for the
+/// last good version too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Verdict {
-    /// The object is served by its policy.
+    /// The object is served by its policy (which may refuse).
     Serve,
     /// A value could not be understood: the object stays whole as it last was when it could; one that never could is not served.
     KeepLastGood,
-    /// All routes of the object, as it stands now, answer 503 ([`Policy::refuse`] says why): a protection that is not supported or not
-    /// understood never fails open, last good version or not.
-    Refuse,
     /// The object asks for no routes of its own (`canary: "true"`, not built yet): it makes no Claims, and no conflicts.
     Abstain,
 }
@@ -143,7 +143,6 @@ impl Reading<'_> {
     fn refuse(&mut self, protection: &'static str) {
         self.policy.refuse = Some(Refusal::Protection);
         self.protections.push(protection);
-        self.rule(Verdict::Refuse);
     }
 
     /// Tells once of all the protections for which the object refuses.
@@ -189,10 +188,7 @@ impl Reading<'_> {
 
     fn fault(&mut self, row: &Row, key: &str, value: &str, fault: &Fault) {
         let (code, consequence) = match (fault, row.bad_value) {
-            (Fault::Unsupported, _) => {
-                self.rule(Verdict::Refuse);
-                (Code::UnsupportedBackend, "all paths answer 503")
-            }
+            (Fault::Unsupported, _) => (Code::UnsupportedBackend, "all paths answer 503"),
             (_, BadValue::Refuse) => {
                 self.refuse(row.setting.name());
                 (Code::InvalidAnnotation, "as it is a protection, all paths answer 503")
@@ -272,10 +268,15 @@ fn nearest(name: &str) -> Option<&'static str> {
 }
 
 /// Returns a value as messages show it: escaped, and cut where it is long.
-fn quoted(value: &str) -> String {
+pub(crate) fn quoted(value: &str) -> String {
     const SHOWN: usize = 80;
     match value.char_indices().nth(SHOWN) {
         None => format!("{value:?}"),
         Some((end, _)) => format!("{:?}...", value.split_at(end).0),
     }
 }
+
+#[cfg(test)]
+mod docs;
+#[cfg(test)]
+mod tests;

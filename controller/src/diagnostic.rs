@@ -12,6 +12,15 @@ pub enum Severity {
     Error,
 }
 
+impl std::fmt::Display for Severity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Warning => "warning",
+            Self::Error => "error",
+        })
+    }
+}
+
 /// One finding about one object.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
 pub struct Diagnostic {
@@ -97,8 +106,8 @@ codes! {
     MissingService = "missing_service", Error, "Create the Service, or correct the name; it must be in the Ingress's namespace.";
     /// The Service of a backend has no such port; the path answers 503.
     MissingServicePort = "missing_service_port", Error, "Use a port that the Service has, by name or by number.";
-    /// The backend is a resource of a kind that is not supported; the path answers 503.
-    UnsupportedBackend = "unsupported_backend", Error, "Use a Service.";
+    /// The backend is a resource of a kind, or speaks a protocol, that is not supported; the path answers 503.
+    UnsupportedBackend = "unsupported_backend", Error, "Use a Service that speaks HTTP or gRPC.";
     /// A backend or rule is incomplete.
     InvalidBackend = "invalid_backend", Error, "Give the Service's name and one of port name and port number.";
     /// An ExternalName Service is not allowed here, or its name is not one that may be reached.
@@ -121,18 +130,20 @@ codes! {
     UnsupportedParameters = "unsupported_parameters", Error, "Point parameters to a cluster-scoped ClassParameters of tidegate.dev.";
     /// The parameters that a class points to do not exist.
     MissingParameters = "missing_parameters", Error, "Create the ClassParameters object, or correct the name.";
+    /// A setting of a class's parameters cannot be understood; they stay as they last were, and a new object's other settings hold.
+    InvalidParameters = "invalid_parameters", Error, "Use a value as the field's description gives it; `kubectl explain classparameters.spec` shows them.";
     /// An annotation's value cannot be understood.
     InvalidAnnotation = "invalid_annotation", Error, "Use a value as the annotation's documentation gives it.";
     /// An annotation of ingress-nginx that is not built yet.
-    UnsupportedAnnotation = "unsupported_annotation", Warning, "See the list of annotations; where it is a protection, the route refuses until it is removed.";
+    UnsupportedAnnotation = "unsupported_annotation", Warning, "See docs/annotations.md; where it is a protection, the paths refuse until it is removed.";
     /// An annotation with our prefix, or ingress-nginx's, that does not exist.
     UnknownAnnotation = "unknown_annotation", Warning, "Correct the name, or remove the annotation.";
     /// The same annotation stands under both prefixes with different values; `tidegate.dev` wins, and a protection refuses.
     ConflictingAnnotation = "conflicting_annotation", Error, "Keep one of the two.";
-    /// A protection of the route cannot be understood, so that the route answers 503.
-    ProtectionRefused = "protection_refused", Error, "Correct the protection that the message names, or remove it.";
-    /// A value that is set has no effect beside another one.
-    RedundantValue = "redundant_value", Warning, "Remove one of the two.";
+    /// A protection is not supported or cannot be understood, so that the object's paths answer 503 rather than open.
+    ProtectionRefused = "protection_refused", Error, "Correct the protections that the message names, or remove them.";
+    /// A value that is set has no effect: it is empty, or another one wins.
+    RedundantValue = "redundant_value", Warning, "Remove it, or the one that wins.";
 }
 
 impl serde::Serialize for Code {
@@ -158,5 +169,71 @@ impl Diagnostic {
     #[must_use]
     pub fn of(object: &ObjectRef, code: Code, message: impl Into<String>) -> Self {
         Self { object: object.clone(), code, field: None, message: message.into() }
+    }
+}
+
+impl std::fmt::Display for Diagnostic {
+    /// Writes one line: `error: Ingress shop/web: spec.rules[0].host: "a b" is not a DNS name [invalid_host]`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}: ", self.code.severity(), self.object)?;
+        if let Some(field) = &self.field {
+            write!(f, "{field}: ")?;
+        }
+        write!(f, "{} [{}]", self.message, self.code)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write;
+
+    use super::*;
+    use crate::object::Kind;
+
+    const HEAD: &str = "\
+# Diagnostics
+
+What is wrong with an object is told once per change in the log, as an Event on the object (by the replica that leads), as the metric
+`tidegate_diagnostics` by code, as JSON on the admin page, and by `tidegate check`. The codes are stable; the reason of the Event is the
+code in upper camel case.
+
+An *error* means that part of the object is not served as written; `tidegate check` then exits with 1. A *warning* means that it is served,
+perhaps not as meant. No finding about one object keeps another from being served.
+
+| code | severity | what it means | what to do |
+|---|---|---|---|
+";
+
+    #[test]
+    fn the_page_of_diagnostics_is_current() {
+        let mut page = format!("<!-- Generated; `UPDATE_GENERATED=1 cargo test -p tidegate --lib` writes it anew. -->\n{HEAD}");
+        for code in Code::ALL {
+            let row = format!("| `{code}` | {} | {} | {} |", code.severity(), code.meaning(), code.help());
+            assert!(writeln!(page, "{row}").is_ok());
+        }
+        crate::generated::assert_current("docs/diagnostics.md", &page);
+    }
+
+    #[test]
+    fn names_of_codes_are_the_event_reasons_in_snake_case() {
+        for code in Code::ALL {
+            let mut snake = String::new();
+            for letter in code.event_reason().chars() {
+                if letter.is_ascii_uppercase() && !snake.is_empty() {
+                    snake.push('_');
+                }
+                snake.push(letter.to_ascii_lowercase());
+            }
+            assert_eq!(snake, code.as_str());
+        }
+    }
+
+    #[test]
+    fn a_line_names_object_field_and_code() {
+        let shop = ObjectRef::new(Kind::Ingress, "shop", "web");
+        let at = Diagnostic::at(&shop, Code::InvalidHost, "spec.rules[0].host", "no DNS name");
+        assert_eq!(at.to_string(), "error: Ingress shop/web: spec.rules[0].host: no DNS name [invalid_host]");
+        let of = Diagnostic::of(&shop, Code::MixedCompatibility, "two conventions");
+        assert_eq!(of.to_string(), "warning: Ingress shop/web: two conventions [mixed_compatibility]");
     }
 }

@@ -11,6 +11,8 @@ pub mod app;
 pub mod args;
 pub mod cli;
 pub mod diagnostic;
+#[cfg(test)]
+mod generated;
 pub mod object;
 pub mod policy;
 pub mod publish;

@@ -83,6 +83,14 @@ pub enum BodyLimit {
     Unreadable,
 }
 
+impl BodyLimit {
+    /// Makes the limit that a number of bytes means, where 0 is unlimited.
+    #[must_use]
+    pub fn of(bytes: u64) -> Self {
+        if bytes == 0 { Self::Unlimited } else { Self::Bytes(bytes) }
+    }
+}
+
 /// Why all routes of an object answer 503.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Refusal {

@@ -134,7 +134,7 @@ pub const ROWS: &[Row] = &[
         doc: "The status of `permanent-redirect`.",
         example: "308",
         counterexample: "permanent",
-        set: |policy, value, _| fill(&mut policy.permanent_redirect_code, values::redirect_status(value, 300..=308, "300 to 308")),
+        set: |policy, value, _| fill(&mut policy.permanent_redirect_code, values::integer(value).and_then(values::permanent_status)),
     },
     Row {
         setting: Setting::TemporalRedirect,
@@ -159,7 +159,7 @@ pub const ROWS: &[Row] = &[
         doc: "The status of `temporal-redirect`.",
         example: "307",
         counterexample: "temporary",
-        set: |policy, value, _| fill(&mut policy.temporal_redirect_code, values::redirect_status(value, 300..=307, "300 to 307")),
+        set: |policy, value, _| fill(&mut policy.temporal_redirect_code, values::integer(value).and_then(values::temporal_status)),
     },
     Row {
         setting: Setting::AppRoot,
@@ -291,11 +291,6 @@ fn body_size(policy: &mut Policy, value: &str, dialect: Dialect) -> Result<(), F
         Dialect::Tidegate => values::quantity_bytes(value),
         Dialect::IngressNginx => Err(fault),
     });
-    let limit = match &bytes {
-        Ok(0) => BodyLimit::Unlimited,
-        Ok(bytes) => BodyLimit::Bytes(*bytes),
-        Err(_) => BodyLimit::Unreadable,
-    };
-    policy.body_limit = Some(limit);
+    policy.body_limit = Some(bytes.as_ref().map_or(BodyLimit::Unreadable, |bytes| BodyLimit::of(*bytes)));
     bytes.map(drop)
 }

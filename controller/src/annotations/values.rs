@@ -4,7 +4,8 @@
 
 use std::time::Duration;
 
-use http::{HeaderValue, StatusCode, Uri};
+use http::uri::Authority;
+use http::{HeaderValue, StatusCode};
 use tidegate_proxy::model::NormalPath;
 
 /// The longest time that a setting may name: 2^32 - 1 seconds (about 136 years), which any clock can be asked to add.
@@ -104,11 +105,19 @@ fn bytes(value: &str, units: &[(&str, u32)], expected: &'static str) -> Result<u
         .ok_or(Fault::OutOfRange("at most 2^63 - 1 bytes"))
 }
 
-/// Reads a status for a redirect within these bounds, both included.
-pub(crate) fn redirect_status(value: &str, range: std::ops::RangeInclusive<i64>, expected: &'static str) -> Result<StatusCode, Fault> {
-    let code = integer(value)?;
-    let status = if range.contains(&code) { u16::try_from(code).ok() } else { None };
-    status.and_then(|code| StatusCode::from_u16(code).ok()).ok_or(Fault::OutOfRange(expected))
+/// Takes a status for a redirect for good: 300 to 308.
+pub(crate) fn permanent_status(code: i64) -> Result<StatusCode, Fault> {
+    redirect_status(code, 308).ok_or(Fault::OutOfRange("300 to 308"))
+}
+
+/// Takes a status for a redirect for now: 300 to 307.
+pub(crate) fn temporal_status(code: i64) -> Result<StatusCode, Fault> {
+    redirect_status(code, 307).ok_or(Fault::OutOfRange("300 to 307"))
+}
+
+fn redirect_status(code: i64, last: i64) -> Option<StatusCode> {
+    let code = Some(code).filter(|code| (300..=last).contains(code))?;
+    StatusCode::from_u16(u16::try_from(code).ok()?).ok()
 }
 
 /// Reads where a redirect leads: an absolute URL (RFC 3986 §4.3, with a fragment if need be), or an absolute path.
@@ -134,10 +143,10 @@ fn absolute_url(value: &str, expected: &'static str) -> Result<HeaderValue, Faul
     let scheme_holds = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
         && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    // `Uri` checks the authority's own grammar: brackets of IPv6, port.
-    let authority_holds = Uri::builder().scheme("http").authority(authority).path_and_query("/").build().is_ok_and(|uri| {
-        let host = uri.host().unwrap_or_default();
-        !host.is_empty()
+    // The parser knows the grammar of hosts, brackets of IPv6 included; of ports it does not insist.
+    let authority_holds = authority.parse::<Authority>().is_ok_and(|authority| {
+        let after_host = authority.as_str().rsplit_once(['@', ']']).map_or(authority.as_str(), |(_, rest)| rest);
+        !authority.host().is_empty() && after_host.contains(':') == authority.port_u16().is_some()
     });
     if scheme_holds && authority_holds { Ok(text) } else { Err(Fault::Malformed(expected)) }
 }
@@ -171,4 +180,173 @@ fn url_text(value: &str, expected: &'static str) -> Result<HeaderValue, Fault> {
         rest = after;
     }
     if value.is_empty() { Err(Fault::Malformed(expected)) } else { HeaderValue::from_str(value).map_err(|_| Fault::Malformed(expected)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Values of every grammar with a control character in them, or white space around them.
+    const DIRTY: &[&str] = &[
+        "true\n",
+        "\ttrue",
+        " true",
+        "true ",
+        "60\r",
+        "60 ",
+        "1\0",
+        "8k\n",
+        "8Ki\n",
+        "10s\n",
+        "/a\u{85}",
+        "/a\n",
+        "/a\r\nSet-Cookie: x=y",
+        "https://x.test/\n",
+        "https://x.test/\u{7f}",
+        "",
+    ];
+
+    fn check<T: PartialEq + std::fmt::Debug>(read: impl Fn(&str) -> Result<T, Fault>, good: &[(&str, T)], bad: &[&str]) {
+        for (text, value) in good {
+            assert_eq!(read(text).as_ref(), Ok(value), "{text:?}");
+        }
+        for text in bad.iter().chain(DIRTY) {
+            assert!(read(text).is_err(), "{text:?} was read as {:?}", read(text));
+        }
+    }
+
+    #[test]
+    fn booleans_are_those_of_go() {
+        let good = [
+            ("1", true),
+            ("t", true),
+            ("T", true),
+            ("true", true),
+            ("TRUE", true),
+            ("True", true),
+            ("0", false),
+            ("f", false),
+            ("F", false),
+            ("false", false),
+            ("FALSE", false),
+            ("False", false),
+        ];
+        check(boolean, &good, &["yes", "no", "on", "off", "tRUE", "2", "-1", "y"]);
+    }
+
+    #[test]
+    fn integers_are_plain_decimals() {
+        check(integer, &[("0", 0), ("42", 42), ("+42", 42), ("-1", -1)], &["0x10", "1e3", "1.0", "60s", "1_000", "9223372036854775808"]);
+    }
+
+    #[test]
+    fn seconds_have_no_unit_and_are_more_than_zero() {
+        let good = [("1", Duration::from_secs(1)), ("60", Duration::from_secs(60)), ("4294967295", Duration::from_secs(4_294_967_295))];
+        check(seconds, &good, &["0", "-5", "60s", "1m", "0.5", "4294967296", "99999999999999999999"]);
+    }
+
+    #[test]
+    fn durations_have_a_unit_with_every_number() {
+        let good = [
+            ("500ms", Duration::from_millis(500)),
+            ("60s", Duration::from_secs(60)),
+            ("1m30s", Duration::from_secs(90)),
+            ("2h", Duration::from_secs(7200)),
+            ("0s1ms", Duration::from_millis(1)),
+        ];
+        let bad = [
+            "0s",
+            "60",
+            "s",
+            "1m30",
+            "1.5s",
+            "-1s",
+            "1d",
+            "1 s",
+            "1S",
+            "5\u{b5}s",
+            "4294967296s",
+            "1000000000h",
+            "99999999999999999999s",
+            "18446744073709551615ms18446744073709551615ms",
+            "5124095576030431h",
+        ];
+        check(duration, &good, &bad);
+    }
+
+    #[test]
+    fn sizes_of_nginx_are_powers_of_1024() {
+        let good =
+            [("0", 0), ("1024", 1024), ("8k", 8192), ("8K", 8192), ("2m", 2 << 20), ("2M", 2 << 20), ("1g", 1 << 30), ("1G", 1 << 30)];
+        check(nginx_bytes, &good, &["2mb", "100b", "1.5m", "-1", "+1", "k", "8 k", "8Ki", "lots", "9223372036854775808", "99999999999g"]);
+    }
+
+    #[test]
+    fn quantities_are_those_that_nginx_does_not_read_otherwise() {
+        let good = [("0", 0), ("1024", 1024), ("8Ki", 8192), ("2Mi", 2 << 20), ("1Gi", 1 << 30)];
+        check(quantity_bytes, &good, &["8k", "10m", "10M", "1G", "1.5Gi", "-1Ki", "1e3", "Ki", "1ki", "9007199254740992Ki"]);
+    }
+
+    #[test]
+    fn redirects_lead_to_absolute_urls_and_paths() {
+        let same = |text: &'static str| (text, HeaderValue::from_static(text));
+        let good = [
+            same("https://new.test"),
+            same("https://new.test/x?y=1"),
+            same("http://new.test:8080/a%20b#part"),
+            same("https://[::1]:8443/"),
+            same("/rel"),
+            same("/"),
+            same("//cdn.test/x"),
+            same("myapp://open/this"),
+        ];
+        let bad = [
+            "rel",
+            "www.new.test",
+            "new.test:80/x",
+            "https://",
+            "https:///x",
+            "https://x.test:port/",
+            "https://x.test/$request_uri",
+            "/$uri",
+            "https://x.test/a b",
+            "https://x.test/%zz",
+            "https://x.test/%2",
+            "https://x.test/\u{e9}",
+            "https://x.test/\"",
+            "https://[::1/",
+            "1http://x.test",
+            "javascript:alert(1)",
+            "https://x.test/{}",
+        ];
+        check(location, &good, &bad);
+    }
+
+    #[test]
+    fn redirects_for_now_lead_to_http() {
+        let same = |text: &'static str| (text, HeaderValue::from_static(text));
+        let good = [same("https://tmp.test/z"), same("http://tmp.test"), same("HTTPS://tmp.test")];
+        check(http_url, &good, &["/rel", "ftp://tmp.test/", "httpx://tmp.test", "http:/tmp.test", "https://tmp.test/$uri"]);
+    }
+
+    #[test]
+    fn an_app_root_is_a_path_that_is_not_the_root() {
+        let same = |text: &'static str| (text, HeaderValue::from_static(text));
+        let good = [same("/app"), same("/app/home/"), same("/app?tab=1"), same("/a%20b")];
+        let bad = ["/", "/?x=1", "/.", "/x/..", "//", "//x.test/", "app", "https://x.test/", "/app#top", "/$uri", "/a b", "/%00"];
+        check(path_below_root, &good, &bad);
+    }
+
+    #[test]
+    fn statuses_are_those_of_redirects() {
+        for code in [300, 301, 302, 303, 307] {
+            assert_eq!(permanent_status(code).map(|status| i64::from(status.as_u16())), Ok(code));
+            assert_eq!(temporal_status(code).map(|status| i64::from(status.as_u16())), Ok(code));
+        }
+        assert_eq!(permanent_status(308), Ok(StatusCode::PERMANENT_REDIRECT));
+        for code in [i64::MIN, -301, 0, 200, 299, 308, 309, 404, 65_837, i64::MAX] {
+            assert_eq!(temporal_status(code), Err(Fault::OutOfRange("300 to 307")), "{code}");
+        }
+        assert_eq!(permanent_status(309), Err(Fault::OutOfRange("300 to 308")));
+    }
 }

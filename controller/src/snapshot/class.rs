@@ -8,6 +8,7 @@ use tidegate_crds::ClassParameters;
 use tidegate_proxy::model::Compatibility;
 
 use super::Version;
+use crate::annotations::{Parsed, Verdict};
 use crate::diagnostic::Diagnostic;
 use crate::object::{Kind, ObjectRef};
 use crate::policy::{Policy, of_class};
@@ -78,24 +79,31 @@ pub struct ParametersObject {
     pub policy: Policy,
     /// Whose conventions its hosts follow; `None` leaves it to the class's controller.
     pub compatibility: Option<Compatibility>,
+    /// Whether all of it could be read.
+    pub verdict: Verdict,
     /// What cannot be served as written.
     pub findings: Vec<Diagnostic>,
 }
 
-impl Version for ParametersObject {}
+impl Version for ParametersObject {
+    fn is_good(&self) -> bool {
+        self.verdict != Verdict::KeepLastGood
+    }
+}
 
 impl ParametersObject {
     /// Reads parameters.
     #[must_use]
     pub fn read(reference: &ObjectRef, parameters: &ClassParameters) -> Self {
-        let (policy, findings) = of_class(reference, &parameters.spec);
+        let Parsed { policy, diagnostics, verdict } = of_class(reference, &parameters.spec);
         Self {
             policy,
+            verdict,
             compatibility: parameters.spec.compatibility.map(|compatibility| match compatibility {
                 tidegate_crds::Compatibility::Native => Compatibility::Native,
                 tidegate_crds::Compatibility::IngressNginx => Compatibility::IngressNginx,
             }),
-            findings,
+            findings: diagnostics,
         }
     }
 }
