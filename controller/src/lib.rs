@@ -6,6 +6,7 @@
 //!                           +-> publish (status, events), admin, logs, metrics
 //! ```
 
+pub mod admin;
 pub mod annotations;
 pub mod app;
 pub mod args;

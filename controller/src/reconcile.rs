@@ -1,6 +1,5 @@
 //! The loop: events in, tables out, and what is told to those who tell it back.
 
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -112,19 +111,15 @@ impl Reconciler {
     /// Follows events and publishes a table for those that make another one, until the source ends.
     pub async fn run(mut self, events: mpsc::Receiver<SourceEvent>, publisher: &Publisher) {
         let first = std::mem::take(&mut self.untold);
-        self.tell(publisher.current().generation, first);
-        let mut debounce = Debounce::new(events);
+        // Told even if it is empty: who tells back to the cluster waits for it to know that nothing is ours.
+        self.announce(publisher.current().generation, first);
+        let mut events = Debounce::new(events);
         loop {
-            // A batch that grows is not to be dropped, so that one future is polled until it is complete.
-            let mut next = pin!(debounce.next());
-            let batch = loop {
-                tokio::select! {
-                    batch = &mut next => break batch,
-                    () = tokio::time::sleep(self.wait()) => self.step(std::iter::empty(), publisher),
-                }
-            };
-            let Some(batch) = batch else { return };
-            self.step(batch.into_iter(), publisher);
+            match tokio::time::timeout(self.wait(), events.next()).await {
+                Ok(Some(batch)) => self.step(batch.into_iter(), publisher),
+                Ok(None) => return,
+                Err(_) => self.step(std::iter::empty(), publisher),
+            }
         }
     }
 
@@ -147,13 +142,19 @@ impl Reconciler {
         next.map_or(LONGEST_WAIT, |next| next.min(LONGEST_WAIT))
     }
 
+    /// Tells what changed, if anything did.
     fn tell(&mut self, generation: u64, update: Update) {
+        let Update { table: _, raised, cleared, served, let_go, external_names } = &update;
+        let nothing = raised.is_empty() && cleared.is_empty() && served.is_empty() && let_go.is_empty() && external_names.is_none();
+        if !nothing {
+            self.announce(generation, update);
+        }
+    }
+
+    fn announce(&mut self, generation: u64, update: Update) {
         let Update { table: _, raised, cleared, served, let_go, external_names } = update;
         if let Some(names) = &external_names {
             self.snapshot.retain_names(names);
-        }
-        if raised.is_empty() && cleared.is_empty() && served.is_empty() && let_go.is_empty() && external_names.is_none() {
-            return;
         }
         log(generation, &raised, &cleared);
         let outcome = Arc::new(Outcome {

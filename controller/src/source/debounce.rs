@@ -14,31 +14,36 @@ pub const MAXIMUM: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 pub struct Debounce<T> {
     events: mpsc::Receiver<T>,
+    /// What grows, and when it must be over.
+    batch: Vec<T>,
+    end: Instant,
 }
 
 impl<T> Debounce<T> {
     /// Wraps a channel.
     #[must_use]
     pub fn new(events: mpsc::Receiver<T>) -> Self {
-        Self { events }
+        Self { events, batch: Vec::new(), end: Instant::now() }
     }
 
     /// Waits for the next batch: it ends with a pause of [`QUIET`], or [`MAXIMUM`] after its first event. `None` when the channel is
-    /// closed and empty. Cancelling it between batches loses nothing; while a batch grows, it would lose that batch.
+    /// closed and empty. Cancelling it loses nothing.
     pub async fn next(&mut self) -> Option<Vec<T>> {
-        let mut batch = vec![self.events.recv().await?];
-        let end = Instant::now() + MAXIMUM;
+        if self.batch.is_empty() {
+            let first = self.events.recv().await?;
+            self.batch.push(first);
+            self.end = Instant::now() + MAXIMUM;
+        }
         loop {
             // What is there already is taken without waiting, or a busy runtime would cut batches short.
-            while let Ok(event) = self.events.try_recv() {
-                batch.push(event);
-                if Instant::now() >= end {
-                    return Some(batch);
-                }
+            while Instant::now() < self.end
+                && let Ok(event) = self.events.try_recv()
+            {
+                self.batch.push(event);
             }
-            match timeout_at(end.min(Instant::now() + QUIET), self.events.recv()).await {
-                Ok(Some(event)) => batch.push(event),
-                Ok(None) | Err(_) => return Some(batch),
+            match timeout_at(self.end.min(Instant::now() + QUIET), self.events.recv()).await {
+                Ok(Some(event)) => self.batch.push(event),
+                Ok(None) | Err(_) => return Some(std::mem::take(&mut self.batch)),
             }
         }
     }
@@ -62,6 +67,16 @@ mod tests {
         assert_eq!(debounce.next().await, Some(vec![0, 1, 2]));
         assert_eq!(debounce.next().await, Some(vec![3]));
         assert_eq!(debounce.next().await, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_batch_that_grows_survives_a_cancelled_wait() {
+        let (sender, receiver) = mpsc::channel(10);
+        let mut debounce = Debounce::new(receiver);
+        sender.send(1).await.unwrap();
+        assert!(tokio::time::timeout(QUIET / 2, debounce.next()).await.is_err());
+        sender.send(2).await.unwrap();
+        assert_eq!(debounce.next().await, Some(vec![1, 2]));
     }
 
     #[tokio::test(start_paused = true)]
