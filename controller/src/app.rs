@@ -12,6 +12,7 @@ pub mod certificate;
 mod flags;
 mod input;
 pub mod logging;
+mod telling;
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -27,14 +28,17 @@ use tidegate_proxy::table::SessionTickets;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
+use crate::admin::Awaited;
 use crate::args::ServeOptions;
 use crate::object::SourceEvent;
+use crate::publish::findings::Findings;
 use crate::reconcile::Reconciler;
 use crate::resolver::Resolver;
 use crate::signal::{Stop, Stops};
 use crate::translate;
 use bind::Place;
 use input::Input;
+use telling::Publishing;
 
 /// Tidegate with all its sockets bound, before it knows an object.
 #[derive(Debug)]
@@ -43,6 +47,8 @@ pub struct App {
     settings: Settings,
     translation: translate::Options,
     state: Arc<State>,
+    registry: Arc<Registry>,
+    findings: Findings,
     bound: Bound,
     health: TcpListener,
     admin: TcpListener,
@@ -69,7 +75,9 @@ impl App {
     /// An address cannot be bound or the access log not be written: names it and its flag.
     pub fn bind(options: ServeOptions) -> anyhow::Result<Self> {
         let settings = flags::settings(&options);
-        let metrics = Arc::new(Metrics::register(&mut Registry::default()));
+        let mut registry = Registry::default();
+        let metrics = Arc::new(Metrics::register(&mut registry));
+        let findings = Findings::register(&mut registry);
         let log = Logger::start(&settings.access_log, settings.access_log_format.clone(), Arc::clone(&metrics)).context("--access-log")?;
         let tickets = SessionTickets::new().context("cannot make keys for TLS tickets")?;
         let mut translation = flags::translation(&options, certificate::default_certificate()?, tickets)?;
@@ -92,7 +100,7 @@ impl App {
             listener.public_https_port.get_or_insert(addresses.https.port());
         }
         let state = Arc::new(State::new(metrics, log));
-        Ok(Self { options, settings, translation, state, bound, health, admin, addresses })
+        Ok(Self { options, settings, translation, state, registry: Arc::new(registry), findings, bound, health, admin, addresses })
     }
 
     /// Returns where it listens.
@@ -117,17 +125,26 @@ impl App {
     /// There is no source, or the system gives no thread; the control plane failed.
     pub async fn run(self, stops: &mut Stops, serving: impl FnOnce()) -> anyhow::Result<ExitCode> {
         self.say_hello();
-        let Self { options, settings, translation, state, bound, health, admin, addresses } = self;
+        let Self { options, settings, translation, state, registry, findings, bound, health, admin, addresses } = self;
         let (sender, mut events) = input::channel();
         let input = input::start(&options.source, sender.clone()).await?;
         let mut reconciler = Reconciler::new(translation, input::listed_one_by_one(&options.source), Arc::clone(&state));
         resolve_names(&mut reconciler, sender, addresses);
+        let (pages, readiness, view) = telling::pages([health, admin], registry, findings, addresses, Arc::clone(&state), &mut reconciler);
+        let publishing = match &input {
+            Input::Cluster { client, .. } => Some(Publishing::start(&options, client, &mut reconciler)),
+            Input::Directory => None,
+        };
         let table = tokio::select! {
             table = reconciler.first_table(&mut events) => table.context("the source ended before it was read")?,
             _ = stops.next() => return Ok(ExitCode::SUCCESS),
         };
+        readiness.done(Awaited::Objects);
+        readiness.done(Awaited::Table);
         let running = bound.start(table, Arc::clone(&state)).context("cannot start the workers")?;
         let publisher = Arc::clone(running.publisher());
+        let _ = view.publisher.set(Arc::clone(&publisher));
+        readiness.done(Awaited::Listeners);
         let mut reconciling = tokio::spawn(async move { reconciler.run(events, &publisher).await });
         tracing::info!("ready");
         serving();
@@ -136,13 +153,15 @@ impl App {
             // It only ends when it panics: what serves is told to end well, and the supervisor to start anew.
             _ = &mut reconciling => {
                 tracing::error!("the control plane failed; ending");
-                drain(running, &settings, Stop::Terminate, stops).await;
+                readiness.drain();
+                drain(running, publishing, &settings, Stop::Terminate, stops).await;
                 return Ok(ExitCode::FAILURE);
             }
         };
-        let code = drain(running, &settings, stop, stops).await;
+        readiness.drain();
+        let code = drain(running, publishing, &settings, stop, stops).await;
         reconciling.abort();
-        drop((input, health, admin));
+        drop((input, pages));
         // It waits for a slow sink, for seconds at worst; nobody else needs this thread any more.
         state.log.close();
         tracing::info!("ended");
@@ -162,14 +181,20 @@ fn resolve_names(reconciler: &mut Reconciler, events: mpsc::Sender<SourceEvent>,
 }
 
 /// Drains, until the time is over or another signal comes, and returns what the process ends with.
-async fn drain(running: Running, settings: &Settings, stop: Stop, stops: &mut Stops) -> ExitCode {
+async fn drain(running: Running, publishing: Option<Publishing>, settings: &Settings, stop: Stop, stops: &mut Stops) -> ExitCode {
     let min = match stop {
         Stop::Terminate => settings.drain_min,
         Stop::Interrupt => std::time::Duration::ZERO,
     };
     tracing::info!(signal = ?stop, drain_min_ms = min.as_millis(), drain_max_ms = settings.drain_max.as_millis(), "draining");
+    // The Lease is let go at once: another replica need not wait for our last request to write status.
+    let last_words = async {
+        if let Some(publishing) = publishing {
+            publishing.end().await;
+        }
+    };
     tokio::select! {
-        () = running.drain(min, settings.drain_max) => ExitCode::SUCCESS,
+        _ = async { tokio::join!(running.drain(min, settings.drain_max), last_words) } => ExitCode::SUCCESS,
         _ = stops.next() => {
             tracing::warn!("another signal; ending at once");
             ExitCode::FAILURE
