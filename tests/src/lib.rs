@@ -1,3 +1,22 @@
 //! What tests of the binary share.
+//!
+//! ```text
+//! assets -> namespace -> cluster ---+
+//!                                   +-> site (objects, backends, Tidegates) -> scenarios, run on each kind of site
+//! backend, client, load, tls -------+
+//! ```
 
+pub mod assets;
+pub mod backend;
 pub mod binary;
+pub mod client;
+pub mod cluster;
+pub mod load;
+pub mod namespace;
+pub mod object;
+pub mod run;
+pub mod scenarios;
+pub mod site;
+pub mod tidegate;
+pub mod tls;
+pub mod wait;

@@ -1,0 +1,190 @@
+//! The control plane's programs: where `KUBEBUILDER_ASSETS` says, else built once from the Go modules in `tests/control-plane` and kept.
+//! Nothing is skipped in silence: with neither, the run stops and says what is missing.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail, ensure};
+
+/// What a directory of assets holds at least; the layout is envtest's.
+const NEEDED: [&str; 3] = ["etcd", "kube-apiserver", "kubectl"];
+const FLAGS: [(&str, &str); 4] =
+    [("CGO_ENABLED", "0"), ("GOFLAGS", "-mod=readonly -buildvcs=false"), ("GOTOOLCHAIN", "local"), ("GOWORK", "off")];
+const STRIP: &str = "-s -w";
+const PROGRESS_EVERY: Duration = Duration::from_secs(15);
+const MISSING: &str = "\
+Tests of a cluster need the programs of a Kubernetes control plane, and there are none. Either
+  - set KUBEBUILDER_ASSETS to a directory with etcd, kube-apiserver and kubectl (setup-envtest makes one), or
+  - install Go (https://go.dev/dl): the programs are then built once, in about ten minutes, and kept, or
+  - set TIDEGATE_TEST_CLUSTER=off to run without the tests that need a cluster.";
+
+/// Whether tests against a cluster are to run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Assets {
+    /// The programs are here.
+    Directory(PathBuf),
+    /// The person asked for the run without a cluster.
+    Declined,
+}
+
+/// Finds the programs, or builds them.
+///
+/// # Errors
+/// There are none and there is no Go to build them with, or the build fails; the message says what can be done.
+pub fn find() -> anyhow::Result<Assets> {
+    match std::env::var("TIDEGATE_TEST_CLUSTER").as_deref() {
+        Ok("off") => return Ok(Assets::Declined),
+        Ok("on" | "") | Err(_) => {}
+        Ok(other) => bail!("TIDEGATE_TEST_CLUSTER is {other:?}; it can be on or off"),
+    }
+    if let Some(given) = std::env::var_os("KUBEBUILDER_ASSETS") {
+        let directory = PathBuf::from(given);
+        for program in NEEDED {
+            ensure!(
+                directory.join(program).is_file(),
+                "KUBEBUILDER_ASSETS is {}, but there is no {program} in it; unset it to have the programs built",
+                directory.display()
+            );
+        }
+        return Ok(Assets::Directory(directory.canonicalize()?));
+    }
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("control-plane");
+    let Some(go) = go_version() else { bail!(MISSING) };
+    let cache = cache_directory()?;
+    fs::create_dir_all(&cache).with_context(|| format!("cannot make {}", cache.display()))?;
+    let target = cache.join(format!("control-plane-{:016x}", key(&source, &go)?));
+    // Two runs must not build at once: it takes both of them, and all the memory, twice as long.
+    let lock = File::create(cache.join("lock"))?;
+    if lock.try_lock().is_err() {
+        eprintln!("control plane: another run is building it; waiting");
+        lock.lock()?;
+    }
+    if !target.is_dir() {
+        build(&source, &cache, &target)?;
+    }
+    Ok(Assets::Directory(target))
+}
+
+fn go_version() -> Option<String> {
+    let output = Command::new("go").arg("version").env("GOTOOLCHAIN", "local").output().ok()?;
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+fn cache_directory() -> anyhow::Result<PathBuf> {
+    let under = |variable: &str, rest: &str| {
+        std::env::var_os(variable).filter(|value| !value.is_empty()).map(|base: OsString| PathBuf::from(base).join(rest))
+    };
+    under("TIDEGATE_TEST_CACHE", "")
+        .or_else(|| under("XDG_CACHE_HOME", "tidegate-tests"))
+        .or_else(|| under("HOME", ".cache/tidegate-tests"))
+        .context("none of TIDEGATE_TEST_CACHE, XDG_CACHE_HOME and HOME is set: there is nowhere to keep the control plane")
+}
+
+/// Everything that the result depends on.
+fn key(source: &Path, go: &str) -> anyhow::Result<u64> {
+    let mut hasher = DefaultHasher::new();
+    for file in ["go.mod", "go.sum", "main.go"] {
+        fs::read(source.join(file))?.hash(&mut hasher);
+    }
+    (FLAGS, STRIP, go).hash(&mut hasher);
+    Ok(hasher.finish())
+}
+
+fn build(source: &Path, cache: &Path, target: &Path) -> anyhow::Result<()> {
+    let begun = Instant::now();
+    eprintln!(
+        "control plane: building etcd, kube-apiserver, kube-controller-manager, kubectl and h2spec; this happens once, and takes about ten minutes"
+    );
+    let staging = tempfile::Builder::new().prefix("building-").tempdir_in(cache)?;
+    step(source, begun, "fetching modules", &["mod", "download", "-x"])?;
+    let version = module_version(source, "k8s.io/kubernetes")?;
+    let h2spec = module_version(source, "github.com/summerwind/h2spec")?;
+    let output = staging.path().join("etcd");
+    let output = output.to_str().context("the cache directory's name is not UTF-8")?;
+    step(
+        source,
+        begun,
+        "compiling the control plane",
+        &["build", "-v", "-trimpath", "-ldflags", &kubernetes_flags(&version), "-o", output, "."],
+    )?;
+    for name in ["kube-apiserver", "kube-controller-manager", "kubectl"] {
+        symlink("etcd", staging.path().join(name))?;
+    }
+    let output = staging.path().join("h2spec");
+    let output = output.to_str().context("the cache directory's name is not UTF-8")?;
+    let flags = format!("{STRIP} -X main.VERSION={}", h2spec.trim_start_matches('v').trim_end_matches("+incompatible"));
+    step(
+        source,
+        begun,
+        "compiling h2spec",
+        &["build", "-v", "-trimpath", "-ldflags", &flags, "-o", output, "github.com/summerwind/h2spec/cmd/h2spec"],
+    )?;
+    fs::rename(staging.keep(), target)?;
+    eprintln!("control plane: built in {} s, kept in {}", begun.elapsed().as_secs(), target.display());
+    Ok(())
+}
+
+/// Without these the programs call themselves v0.0.0, and clients believe it.
+fn kubernetes_flags(version: &str) -> String {
+    let mut numbers = version.trim_start_matches('v').split('.');
+    let (major, minor) = (numbers.next().unwrap_or("0"), numbers.next().unwrap_or("0"));
+    let mut flags = STRIP.to_owned();
+    for package in ["k8s.io/component-base/version", "k8s.io/client-go/pkg/version"] {
+        flags.push_str(&format!(" -X {package}.gitVersion={version} -X {package}.gitMajor={major} -X {package}.gitMinor={minor}"));
+    }
+    flags
+}
+
+fn go(source: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new("go");
+    command.args(arguments).envs(FLAGS).current_dir(source).stdin(Stdio::null());
+    command
+}
+
+fn module_version(source: &Path, module: &str) -> anyhow::Result<String> {
+    let output = go(source, &["list", "-m", "-f", "{{.Version}}", module]).output()?;
+    ensure!(output.status.success(), "go list {module} failed: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(String::from_utf8(output.stdout)?.trim().to_owned())
+}
+
+/// Runs Go and shows now and then how far it is.
+fn step(source: &Path, begun: Instant, what: &str, arguments: &[&str]) -> anyhow::Result<()> {
+    eprintln!("control plane: {what} ({} s)", begun.elapsed().as_secs());
+    let mut child = go(source, arguments).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
+    let mut shown = Instant::now();
+    let mut last = Vec::new();
+    let mut lines = 0_usize;
+    for line in BufReader::new(child.stderr.take().context("no standard error")?).lines() {
+        let line = line?;
+        lines += 1;
+        if shown.elapsed() >= PROGRESS_EVERY {
+            eprintln!("control plane: {what}, {} s so far, step {lines}: {line}", begun.elapsed().as_secs());
+            shown = Instant::now();
+        }
+        last.push(line);
+        if last.len() > 20 {
+            last.remove(0);
+        }
+    }
+    let status = child.wait()?;
+    ensure!(status.success(), "control plane: {what} failed ({status}):\n{}\n\n{MISSING}", last.join("\n"));
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_reaches_server_and_client() {
+        let flags = kubernetes_flags("v1.37.2");
+        assert!(flags.contains("k8s.io/component-base/version.gitVersion=v1.37.2"), "{flags}");
+        assert!(flags.contains("k8s.io/client-go/pkg/version.gitMinor=37"), "{flags}");
+    }
+}

@@ -1,0 +1,66 @@
+//! Backends behind a Service: they say who they are and what reached them, and close as a Pod does.
+//!
+//! The answers are those of `tidegate echo`, from its own code, in this process: hundreds of backends are cheap.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use tidegate::cli::echo::{EchoOptions, EchoServer};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+/// A backend on one address. It closes at once when it goes out of scope.
+#[derive(Debug)]
+pub struct Backend {
+    /// What it calls itself.
+    pub name: String,
+    /// Where it listens.
+    pub address: SocketAddr,
+    stop: Option<oneshot::Sender<()>>,
+    task: JoinHandle<anyhow::Result<()>>,
+}
+
+impl Backend {
+    /// Starts a backend in clear text (HTTP/1.1 and HTTP/2 by prior knowledge).
+    ///
+    /// # Errors
+    /// The address cannot be bound.
+    pub async fn start(name: &str, address: SocketAddr) -> anyhow::Result<Self> {
+        Self::listen(name, address, EchoOptions { listen: vec![address], tls: Vec::new(), name: Arc::from(name) }).await
+    }
+
+    /// Starts a backend with TLS under a self-signed certificate.
+    ///
+    /// # Errors
+    /// The address cannot be bound.
+    pub async fn start_tls(name: &str, address: SocketAddr) -> anyhow::Result<Self> {
+        Self::listen(name, address, EchoOptions { listen: Vec::new(), tls: vec![address], name: Arc::from(name) }).await
+    }
+
+    async fn listen(name: &str, address: SocketAddr, options: EchoOptions) -> anyhow::Result<Self> {
+        let server = EchoServer::bind(&options).await.with_context(|| format!("backend {name} on {address}"))?;
+        let (stop, stopped) = oneshot::channel::<()>();
+        let task = tokio::spawn(server.serve(async move {
+            // An error is the sender's end: that, too, means to stop.
+            let _ = stopped.await;
+        }));
+        Ok(Self { name: name.to_owned(), address, stop: Some(stop), task })
+    }
+
+    /// Takes no more connections, answers what is under way, closes what is idle, and returns when that is done: what a well-behaved
+    /// Pod does on SIGTERM.
+    ///
+    /// # Errors
+    /// The backend had failed.
+    pub async fn drain(mut self) -> anyhow::Result<()> {
+        drop(self.stop.take());
+        (&mut self.task).await?
+    }
+}
+
+impl Drop for Backend {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
