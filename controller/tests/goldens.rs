@@ -43,13 +43,12 @@ impl Certificates {
     /// Puts certificates and keys in the place of what asks for them.
     fn fill(&mut self, mut text: &str) -> String {
         let mut filled = String::new();
-        while let Some(at) = text.find('@') {
-            filled.push_str(&text[..at]);
-            text = &text[at..];
-            let chain = text.strip_prefix("@chain(");
-            let Some(rest) = chain.or_else(|| text.strip_prefix("@key(")) else {
+        while let Some((before, after)) = text.split_once('@') {
+            filled.push_str(before);
+            let chain = after.strip_prefix("chain(");
+            let Some(rest) = chain.or_else(|| after.strip_prefix("key(")) else {
                 filled.push('@');
-                text = &text[1..];
+                text = after;
                 continue;
             };
             let (wanted, rest) = rest.split_once(')').unwrap();

@@ -130,6 +130,10 @@ impl Objects {
         if self.random.one_in(2) {
             spec["compatibility"] = json!(self.random.of(&["native", "ingress-nginx"]));
         }
+        if self.random.one_in(2) {
+            spec["forceSslRedirect"] = json!(self.random.one_in(2));
+            spec["fromToWwwRedirect"] = json!(self.random.one_in(2));
+        }
         json!({ "apiVersion": "tidegate.dev/v1alpha1", "kind": "ClassParameters", "metadata": {}, "spec": spec })
     }
 
@@ -330,7 +334,7 @@ impl Objects {
 fn push(array: &mut Value, value: Value) {
     match array {
         Value::Array(all) => all.push(value),
-        _ => *array = json!([value]),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => *array = json!([value]),
     }
 }
 
@@ -423,7 +427,7 @@ fn what_is_kept_up_to_date_equals_what_is_built_from_nothing() {
             default_certificate: objects.random.one_in(2).then(|| ObjectRef::new(Kind::Secret, "shop", "cert")),
             default_backend: objects.random.one_in(2).then(|| DefaultBackend {
                 service: ObjectRef::new(Kind::Service, "shop", "web"),
-                port: objects.random.one_in(2).then(|| PortRef::Number(81)),
+                port: objects.random.one_in(2).then_some(PortRef::Number(81)),
             }),
             ..support::options()
         };
