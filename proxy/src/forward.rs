@@ -90,10 +90,13 @@ pub async fn forward(worker: &Worker, connection: &Connection, request: Request<
             response
         }
         Err(answer) => {
-            record.reason(answer.reason);
-            let reason = if worker.settings.reason_header { ReasonHeader::Sent } else { ReasonHeader::Left };
-            let response = answer::word(answer, &method, reason, worker.clock.date(Instant::now()));
-            record.status(response.status());
+            let reason = answer.reason;
+            record.reason(reason);
+            let header = if worker.settings.reason_header { ReasonHeader::Sent } else { ReasonHeader::Left };
+            let response = answer::word(answer, &method, header, worker.clock.date(Instant::now()));
+            if reason != Reason::ClientGone {
+                record.status(response.status());
+            }
             record.sent(response.body().size_hint().lower());
             record.finish();
             response
@@ -114,15 +117,15 @@ async fn serve(worker: &Worker, connection: &Connection, mut parts: Parts, body:
     let now = Instant::from_std(record.started());
     let found = worker.find(&parts, connection, record)?;
     let body_limit = filter(&parts, &found, &body)?;
-    let backend = match &found.route.backend {
-        Backend::Forward(forward) => forward.clone(),
+    let host = host_field(&parts, found.facts.authority)?;
+    let rewritten = rewritten_target(&parts, &found.facts.path)?;
+    let Found { facts: Facts { seen, .. }, route, client, trust, body_timeout, .. } = found;
+    let backend = match &route.backend {
+        Backend::Forward(forward) => forward,
         Backend::Unavailable(reason) => return Err(Answer::from(*reason)),
     };
     record.service(&backend.service);
 
-    let host = host_field(&parts, found.facts.authority)?;
-    let rewritten = rewritten_target(&parts, &found.facts.path)?;
-    let Found { facts: Facts { seen, .. }, client, trust, body_timeout, .. } = found;
     let seen = seen.judged(trust);
     let upgrade = Upgrade::of(&mut parts, seen);
     let trailers = headers::clean_request(&mut parts.headers, seen);
@@ -140,7 +143,7 @@ async fn serve(worker: &Worker, connection: &Connection, mut parts: Parts, body:
     let wanted = if upgrade.is_some() { Wanted::Http1 } else { Wanted::Any };
     let head = Head { method: parts.method, target: rewritten.unwrap_or(parts.uri), headers: parts.headers };
     let mut outgoing = Outgoing { head, upload, trailers, wanted };
-    let answered = dispatch(worker, &backend, &mut outgoing, record, now).await;
+    let answered = dispatch(worker, backend, &mut outgoing, record, now).await;
     let Answered { mut response, channel } = match answered {
         Ok(answered) => answered,
         Err(error) => {

@@ -294,3 +294,77 @@ impl Attempt {
         hint
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use futures_util::FutureExt;
+    use http_body_util::BodyExt;
+
+    use super::*;
+
+    fn upload(text: &'static str) -> Upload {
+        let source = Body::Fixed(Some(Bytes::from_static(text.as_bytes())));
+        Upload::new(source, &Clock::new(), Duration::from_secs(60), Instant::now())
+    }
+
+    /// Reads an attempt to its end; the sources of these tests never wait.
+    fn sent(attempt: Attempt) -> Result<Bytes, BodyError> {
+        Body::Upload(attempt).collect().now_or_never().unwrap().map(http_body_util::Collected::to_bytes)
+    }
+
+    #[test]
+    fn what_was_kept_is_sent_again_and_counts_once() {
+        let upload = upload("hello");
+        for _ in 0..3 {
+            let attempt = upload.attempt(Replay::Keep, Instant::now()).unwrap();
+            assert_eq!(attempt.size_hint().exact(), Some(5));
+            assert_eq!(sent(attempt).unwrap(), "hello");
+        }
+        assert_eq!(upload.bytes(), 5);
+    }
+
+    #[test]
+    fn what_was_not_kept_can_be_sent_only_while_it_is_untouched() {
+        let upload = upload("hello");
+        drop(upload.attempt(Replay::Forget, Instant::now()));
+        let second = upload.attempt(Replay::Forget, Instant::now()).unwrap();
+        assert_eq!(sent(second).unwrap(), "hello");
+        assert!(upload.attempt(Replay::Keep, Instant::now()).is_none());
+    }
+
+    #[test]
+    fn a_large_body_is_not_kept() {
+        let text: &'static str = Box::leak("x".repeat(REPLAY_BYTES + 1).into_boxed_str());
+        let upload = upload(text);
+        assert_eq!(sent(upload.attempt(Replay::Keep, Instant::now()).unwrap()).unwrap().len(), text.len());
+        assert!(upload.attempt(Replay::Keep, Instant::now()).is_none());
+    }
+
+    #[test]
+    fn an_old_attempt_ends_with_an_error() {
+        let upload = upload("hello");
+        let old = upload.attempt(Replay::Keep, Instant::now()).unwrap();
+        let new = upload.attempt(Replay::Keep, Instant::now()).unwrap();
+        assert!(sent(old).is_err());
+        assert_eq!(sent(new).unwrap(), "hello");
+    }
+
+    #[test]
+    fn a_body_above_its_limit_fails_with_the_reason() {
+        for (limit, fails) in [(5, false), (4, true)] {
+            let upload = upload("hello");
+            upload.limit(limit);
+            assert_eq!(sent(upload.attempt(Replay::Forget, Instant::now()).unwrap()).is_err(), fails);
+            assert_eq!(upload.failed(), fails.then_some(Reason::BodyTooLarge));
+        }
+    }
+
+    #[test]
+    fn progress_tells_who_is_waited_for() {
+        let upload = upload("hello");
+        assert!(matches!(upload.progress(), Progress::Endpoint(_)));
+        sent(upload.attempt(Replay::Forget, Instant::now()).unwrap()).unwrap();
+        assert!(matches!(upload.progress(), Progress::Done(_)));
+    }
+}

@@ -1,7 +1,7 @@
 //! Upgrades: WebSocket and whatever else a client asks for over HTTP/1.1 (RFC 9110 §7.8), and WebSocket over HTTP/2 (RFC 8441).
 //!
-//! The endpoint is always asked over HTTP/1.1. Once it has switched, bytes are copied both ways until a side ends, nothing passes for
-//! longer than the read timeout, or a drain asks this tunnel to close.
+//! The endpoint is always asked over HTTP/1.1. Once it has switched, bytes are copied both ways until the endpoint ends (a client may
+//! end its side first and go on reading), nothing passes for longer than the read timeout, or a drain asks this tunnel to close.
 
 use std::cell::Cell;
 use std::future::poll_fn;
@@ -135,7 +135,7 @@ impl Tunnel {
                 return;
             }
         };
-        let seen = Rc::new(Traffic { last: Cell::new(Instant::now()), received: Cell::new(0), sent: Cell::new(0) });
+        let seen = Rc::new(Traffic { last: Cell::new(Instant::now()), received: Cell::new(0), sent: Cell::new(0), over: Cell::new(false) });
         let mut client = Watched { io: TokioIo::new(client), traffic: Rc::clone(&seen) };
         let mut endpoint = TokioIo::new(endpoint);
         let mut copying = pin!(tokio::io::copy_bidirectional(&mut client, &mut endpoint));
@@ -143,7 +143,7 @@ impl Tunnel {
         let mut pause = clock.deadline();
         pause.set(seen.last.get() + idle);
         poll_fn(|cx| {
-            if copying.as_mut().poll(cx).is_ready() || closing.as_mut().poll(cx).is_ready() {
+            if copying.as_mut().poll(cx).is_ready() || seen.over.get() || closing.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(());
             }
             while pause.poll(cx).is_ready() {
@@ -168,6 +168,8 @@ struct Traffic {
     last: Cell<Instant>,
     received: Cell<u64>,
     sent: Cell<u64>,
+    /// Whether the endpoint has ended, and the client has all of it.
+    over: Cell<bool>,
 }
 
 /// Notes what passes the client's side.
@@ -204,6 +206,10 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Watched<T> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
+        let polled = Pin::new(&mut self.io).poll_shutdown(cx);
+        if polled.is_ready() {
+            self.traffic.over.set(true);
+        }
+        polled
     }
 }

@@ -374,3 +374,36 @@ async fn a_length_beside_chunks_does_not_reach_the_backend() {
         assert!(head.contains("transfer-encoding: chunked\r\n") && !head.contains("content-length"), "{head}");
     }
 }
+
+#[tokio::test]
+async fn the_first_requests_of_many_connections_spread_evenly_over_all_workers() {
+    let mut backends = Vec::new();
+    for _ in 0..3 {
+        backends.push(canned(OK).await);
+    }
+    let endpoints: Vec<_> = backends.iter().map(|(address, _)| *address).collect();
+    let proxy = Setup { settings: Settings { workers: 4, ..Settings::default() }, ..Setup::to(&endpoints) }.start();
+    let client = |requests| {
+        let proxy = &proxy;
+        async move {
+            let mut client = Http1::connect(proxy).await;
+            for _ in 0..requests {
+                assert_eq!(client.get("/").await.0, 200);
+            }
+        }
+    };
+    futures_util::future::join_all((0..20).map(|_| client(5))).await;
+    let counts: Vec<_> = backends.iter().map(|(_, seen)| seen.heads().len()).collect();
+    assert!(counts.iter().sum::<usize>() == 100 && counts.iter().all(|count| (33..=34).contains(count)), "{counts:?}");
+}
+
+#[tokio::test]
+async fn the_head_of_a_response_comes_without_its_body() {
+    let (backend, seen) = canned("HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n").await;
+    let proxy = Setup::to(&[backend]).start();
+    for _ in 0..2 {
+        let answer = raw(&proxy, "HEAD / HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n").await;
+        assert!(answer.contains("content-length: 1000\r\n") && answer.ends_with("\r\n\r\n"), "{answer}");
+    }
+    assert_eq!((seen.heads().len(), seen.connections()), (2, 1));
+}

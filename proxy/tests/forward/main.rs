@@ -3,6 +3,7 @@
 
 mod http1;
 mod http2;
+mod record;
 mod retry;
 mod support;
 mod upgrade;

@@ -169,6 +169,20 @@ async fn an_endpoint_that_stops_in_the_middle_is_cut_off() {
 }
 
 #[tokio::test]
+async fn an_endpoint_that_breaks_off_in_the_middle_cuts_the_answer() {
+    for head in ["content-length: 10\r\n\r\n12345", "transfer-encoding: chunked\r\n\r\n5\r\n12345\r\n"] {
+        let backend = scripted(move |mut stream, _| async move {
+            read_head(&mut stream).await.unwrap();
+            stream.write_all(format!("HTTP/1.1 200 OK\r\n{head}").as_bytes()).await.unwrap();
+        })
+        .await;
+        let proxy = Setup::to(&[backend]).start();
+        let response = Http1::connect(&proxy).await.send(request("GET", "/").body(full("")).unwrap()).await;
+        assert!(in_time(response.into_body().collect()).await.is_err(), "{head}");
+    }
+}
+
+#[tokio::test]
 async fn a_body_that_is_slow_but_steady_is_not_cut() {
     let backend = scripted(|mut stream, _| async move {
         read_head(&mut stream).await.unwrap();

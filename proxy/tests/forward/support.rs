@@ -46,6 +46,7 @@ pub struct Setup {
     pub settings: Settings,
     pub trusted: Vec<&'static str>,
     pub public_ports: (Option<u16>, Option<u16>),
+    pub state: State,
 }
 
 impl Setup {
@@ -59,6 +60,7 @@ impl Setup {
             settings: Settings::default(),
             trusted: Vec::new(),
             public_ports: (None, None),
+            state: State::default(),
         }
     }
 
@@ -67,7 +69,7 @@ impl Setup {
     }
 
     pub fn start(self) -> Proxy {
-        let state = Arc::new(State::default());
+        let state = Arc::new(self.state);
         set_endpoints(&state, &self.endpoints);
         let upstream = state.upstreams.get(&UpstreamKey { backend: "test".into(), protocol: self.protocol });
         let service = Arc::new(Origin::new("Service", "default", "test:80"));
