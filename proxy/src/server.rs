@@ -21,6 +21,7 @@ mod publisher;
 mod report;
 mod shared;
 mod socket;
+mod stopwatch;
 mod stream;
 mod worker;
 

@@ -12,6 +12,7 @@ use std::time::Duration;
 use futures_util::task::AtomicWaker;
 
 use super::Phase;
+use super::stopwatch::Stopwatch;
 use crate::model::Limits;
 use crate::observe::{ConnectionProtocol, ConnectionState};
 
@@ -82,12 +83,12 @@ pub(super) struct Activity {
     late: bool,
     doing: AtomicU8,
     in_flight: AtomicU32,
-    /// Milliseconds since it began to do that.
-    for_ms: AtomicU32,
+    /// For how long.
+    since: Stopwatch,
     /// Whether the last write had to wait.
     blocked: AtomicBool,
-    /// Milliseconds since then.
-    blocked_ms: AtomicU32,
+    /// For how long.
+    blocked_since: Stopwatch,
     closing: AtomicBool,
     /// Whether the last request came with a body.
     had_body: AtomicBool,
@@ -104,9 +105,9 @@ impl Activity {
             late: phase != Phase::Serving,
             doing: AtomicU8::new(Doing::Opened as u8),
             in_flight: AtomicU32::new(0),
-            for_ms: AtomicU32::new(0),
+            since: Stopwatch::new(),
             blocked: AtomicBool::new(false),
-            blocked_ms: AtomicU32::new(0),
+            blocked_since: Stopwatch::new(),
             closing: AtomicBool::new(false),
             had_body: AtomicBool::new(false),
             due: AtomicU8::new(Due::Nothing as u8),
@@ -127,7 +128,7 @@ impl Activity {
 
     fn begin(&self, doing: Doing) {
         self.doing.store(doing as u8, Relaxed);
-        self.for_ms.store(0, Relaxed);
+        self.since.restart();
         // What was due was so for what it did before.
         self.due.store(Due::Nothing as u8, Relaxed);
     }
@@ -169,7 +170,7 @@ impl Activity {
     /// Notes that a write has to wait for the client.
     pub(super) fn write_waits(&self) {
         if !self.blocked.load(Relaxed) {
-            self.blocked_ms.store(0, Relaxed);
+            self.blocked_since.restart();
             self.blocked.store(true, Relaxed);
         }
     }
@@ -177,7 +178,7 @@ impl Activity {
     /// Notes that the client took bytes.
     pub(super) fn bytes_taken(&self) {
         if self.closing.load(Relaxed) {
-            self.for_ms.store(0, Relaxed);
+            self.since.restart();
         }
         if self.blocked.load(Relaxed) {
             self.blocked.store(false, Relaxed);
@@ -203,7 +204,7 @@ impl Activity {
     /// Notes that an orderly end has begun.
     pub(super) fn close(&self) {
         self.closing.store(true, Relaxed);
-        self.for_ms.store(0, Relaxed);
+        self.since.restart();
         self.due.store(Due::Nothing as u8, Relaxed);
     }
 
@@ -242,10 +243,8 @@ impl Activity {
 
     /// Takes note that this much time has passed, finds what is due in this phase, and wakes the connection if something is.
     pub(super) fn sweep(&self, passed: Duration, phase: Phase) {
-        let passed = u32::try_from(passed.as_millis()).unwrap_or(u32::MAX);
-        for clock in [&self.for_ms, &self.blocked_ms] {
-            clock.store(clock.load(Relaxed).saturating_add(passed), Relaxed);
-        }
+        self.since.sweep(passed);
+        self.blocked_since.sweep(passed);
         self.judge(phase);
     }
 
@@ -259,31 +258,30 @@ impl Activity {
     }
 
     fn what_is_due(&self, phase: Phase) -> Due {
-        let passed = |clock: &AtomicU32, limit: Duration| u128::from(clock.load(Relaxed)) >= limit.as_millis();
         let doing = self.doing();
         if doing == Doing::Over {
             return Due::Nothing;
         }
-        if self.blocked.load(Relaxed) && passed(&self.blocked_ms, self.limits.write_timeout) {
+        if self.blocked.load(Relaxed) && self.blocked_since.reached(self.limits.write_timeout) {
             return Due::WriteStalled;
         }
         let closing = self.closing.load(Relaxed);
         if closing && doing != Doing::Serving {
             // What was written last may still be on its way: the end is late only when the client takes none of it.
-            return if passed(&self.for_ms, self.limits.write_timeout) { Due::CloseLate } else { Due::Nothing };
+            return if self.since.reached(self.limits.write_timeout) { Due::CloseLate } else { Due::Nothing };
         }
         let http2 = self.speaks(Protocol::Http2);
         let sockets_close = phase >= Phase::Closing;
         if http2 && !closing && (sockets_close || (phase == Phase::Draining && !self.late)) {
             return Due::Close;
         }
-        let head_late = passed(&self.for_ms, self.limits.header_timeout);
+        let head_late = self.since.reached(self.limits.header_timeout);
         match doing {
-            Doing::Opened if head_late || (sockets_close && passed(&self.for_ms, FIRST_REQUEST)) => Due::Close,
-            Doing::Handshake if head_late || (sockets_close && passed(&self.for_ms, LAST_HANDSHAKE)) => Due::HeadLate,
+            Doing::Opened if head_late || (sockets_close && self.since.reached(FIRST_REQUEST)) => Due::Close,
+            Doing::Handshake if head_late || (sockets_close && self.since.reached(LAST_HANDSHAKE)) => Due::HeadLate,
             Doing::Head if head_late => Due::HeadLate,
             Doing::Idle if sockets_close => Due::Close,
-            Doing::Idle if passed(&self.for_ms, if http2 { self.limits.h2_idle } else { self.limits.keep_alive }) => Due::Close,
+            Doing::Idle if self.since.reached(if http2 { self.limits.h2_idle } else { self.limits.keep_alive }) => Due::Close,
             Doing::Opened | Doing::Handshake | Doing::Head | Doing::Serving | Doing::Idle | Doing::Over => Due::Nothing,
         }
     }
@@ -339,17 +337,17 @@ mod tests {
     #[test]
     fn a_slow_head_an_idle_client_and_a_silent_one_have_limits_of_their_own() {
         let silent = opened(Protocol::Http1, Phase::Serving);
-        assert_eq!(first_due(&silent, Phase::Serving), (Due::Close, 3));
+        assert_eq!(first_due(&silent, Phase::Serving), (Due::Close, 4));
 
         let slow = opened(Protocol::Http1, Phase::Serving);
         slow.bytes_came();
-        assert_eq!(first_due(&slow, Phase::Serving), (Due::HeadLate, 3));
+        assert_eq!(first_due(&slow, Phase::Serving), (Due::HeadLate, 4));
 
         let idle = opened(Protocol::Http1, Phase::Serving);
         drop(idle.serve(RequestBody::None));
-        assert_eq!(first_due(&idle, Phase::Serving), (Due::Close, 5));
+        assert_eq!(first_due(&idle, Phase::Serving), (Due::Close, 6));
         idle.bytes_came();
-        assert_eq!(first_due(&idle, Phase::Serving), (Due::HeadLate, 3));
+        assert_eq!(first_due(&idle, Phase::Serving), (Due::HeadLate, 4));
     }
 
     #[test]
@@ -360,7 +358,7 @@ mod tests {
         slow.bytes_came();
         slow.sweep(SECOND, Phase::Serving);
         slow.bytes_came();
-        assert_eq!(first_due(&slow, Phase::Serving), (Due::HeadLate, 1));
+        assert_eq!(first_due(&slow, Phase::Serving), (Due::HeadLate, 2));
     }
 
     #[test]
@@ -392,7 +390,7 @@ mod tests {
         }
         assert_eq!(activity.due(), Due::Nothing);
         activity.write_waits();
-        assert_eq!(first_due(&activity, Phase::Serving), (Due::WriteStalled, 4));
+        assert_eq!(first_due(&activity, Phase::Serving), (Due::WriteStalled, 5));
         drop(serving);
     }
 
@@ -416,6 +414,6 @@ mod tests {
         idle.close();
         idle.sweep(3 * SECOND, Phase::Closing);
         idle.bytes_taken();
-        assert_eq!(first_due(&idle, Phase::Closing), (Due::CloseLate, 4), "an end that does not come");
+        assert_eq!(first_due(&idle, Phase::Closing), (Due::CloseLate, 5), "an end that does not come");
     }
 }

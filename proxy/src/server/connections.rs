@@ -14,6 +14,9 @@ use crate::observe::OpenConnection;
 /// How often connections are looked at once serving ends: an idle one should not hold up the end.
 const SWEEP_WHILE_ENDING: Duration = Duration::from_millis(50);
 
+/// How many connections are looked at before others have their turn.
+const SLICE: usize = 1024;
+
 /// A worker's connections. What became of one is known at the next sweep, also by those who count.
 #[derive(Debug, Default)]
 pub(super) struct Connections {
@@ -57,14 +60,29 @@ impl Connections {
             let interval = if shared.phase() == Phase::Serving { usual } else { usual.min(SWEEP_WHILE_ENDING) };
             tokio::time::sleep(interval).await;
             let phase = shared.phase();
-            self.watched.borrow_mut().retain_mut(|watched| {
-                let Some(activity) = watched.activity.upgrade() else { return false };
+            let mut next = 0;
+            while self.sweep_slice(&mut next, interval, phase) {
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
+    /// Looks at a few connections from the `next` on; returns whether there are more. A swap on removal keeps those that were not
+    /// looked at behind `next`.
+    fn sweep_slice(&self, next: &mut usize, interval: Duration, phase: Phase) -> bool {
+        let mut watched = self.watched.borrow_mut();
+        for _ in 0..SLICE {
+            let Some(connection) = watched.get_mut(*next) else { return false };
+            if let Some(activity) = connection.activity.upgrade() {
                 activity.sweep(interval, phase);
                 let (protocol, state) = activity.stands();
-                watched.counted.enter(protocol, state);
-                true
-            });
+                connection.counted.enter(protocol, state);
+                *next += 1;
+            } else {
+                watched.swap_remove(*next);
+            }
         }
+        true
     }
 }
 

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::backend::Backend;
 use crate::world::*;
 
-const MIN: Duration = Duration::from_millis(600);
+const MIN: Duration = Duration::from_millis(1500);
 const MAX: Duration = Duration::from_secs(15);
 
 #[tokio::test]

@@ -112,14 +112,14 @@ async fn a_client_that_takes_nothing_of_its_response_is_cut() {
 async fn a_client_that_takes_its_response_slowly_is_not_cut() {
     let backend = Backend::start().await;
     let (mut listener, state) = forwarding("http", backend.address);
-    listener.limits = Limits { write_timeout: SHORT, keep_alive: SHORT, ..long() }.into();
+    listener.limits = Limits { write_timeout: Duration::from_secs(1), keep_alive: Duration::from_secs(1), ..long() }.into();
     let running = start_with(settings(), vec![listener], state);
     let mut stream = TcpStream::connect(address(&running, "http")).await.unwrap();
     exchange(&mut stream, "GET /big/64000000 HTTP/1.1\r\nHost: test\r\n\r\n").await;
     let mut piece = vec![0; 4_000_000];
     for _ in 0..16 {
         stream.read_exact(&mut piece).await.expect("not cut");
-        tokio::time::sleep(SHORT / 4).await;
+        tokio::time::sleep(Duration::from_millis(150)).await;
     }
 }
 
@@ -127,7 +127,7 @@ async fn a_client_that_takes_its_response_slowly_is_not_cut() {
 async fn an_http2_stream_that_stands_still_is_reset_and_others_go_on() {
     let backend = Backend::start().await;
     let (mut listener, state) = forwarding("http", backend.address);
-    listener.limits = Limits { write_timeout: SHORT, ..long() }.into();
+    listener.limits = Limits { write_timeout: Duration::from_secs(1), ..long() }.into();
     let running = start_with(settings(), vec![listener], state);
     let (mut client, _connection) = http2(TcpStream::connect(address(&running, "http")).await.unwrap()).await;
     let stalled = get_http2_from(&mut client, "/big/8000000").await.unwrap();
@@ -136,12 +136,10 @@ async fn an_http2_stream_that_stands_still_is_reset_and_others_go_on() {
     let mut taken = 0;
     while let Some(frame) = slow.frame().await {
         taken += frame.expect("a slow stream goes on").into_data().unwrap().len();
-        if taken % 5 == 0 {
-            tokio::time::sleep(SHORT / 16).await;
-        }
+        tokio::time::sleep(Duration::from_millis(30)).await;
     }
     assert_eq!(taken, 1_000_000);
-    if let Some(rest) = (SHORT * 3).checked_sub(begin.elapsed()) {
+    if let Some(rest) = Duration::from_secs(3).checked_sub(begin.elapsed()) {
         tokio::time::sleep(rest).await;
     }
     let error = stalled.into_body().collect().await.expect_err("the stalled stream was reset");
