@@ -131,6 +131,35 @@ async fn no_handshake_fails_while_certificates_rotate() {
 }
 
 #[tokio::test]
+async fn handshakes_and_connections_are_counted() {
+    let https = Https::new();
+    let (state, show) = counting();
+    let mut listener = https.listener(&https.authority.issue(&["shop.test"]));
+    // Sweeps, by which connections are counted, come often then.
+    listener.limits = Arc::new(tidegate_proxy::model::Limits { h2_idle: std::time::Duration::from_millis(500), ..limits() });
+    let running = start_with(settings(), vec![listener], state);
+    let at = address(&running, "https");
+    let connector = https.authority.client(&[&TLS13], &["http/1.1"]);
+    let mut first = connect_tls(&connector, at, "shop.test").await.unwrap();
+    exchange(&mut first, HEAD).await;
+    let mut second = connect_tls(&connector, at, "shop.test").await.unwrap();
+    exchange(&mut second, HEAD).await;
+    assert!(connect_tls(&Authority::new().client(&[&TLS13], &[]), at, "shop.test").await.is_err());
+    let expected = [
+        r#"tidegate_tls_handshakes_total{result="ok"} 1"#,
+        r#"tidegate_tls_handshakes_total{result="resumed"} 1"#,
+        r#"tidegate_tls_handshakes_total{result="failed"} 1"#,
+        r#"tidegate_connections_accepted_total{scheme="https"} 3"#,
+        r#"tidegate_connections{protocol="http1",state="idle"} 2"#,
+    ];
+    for line in expected {
+        eventually(line, || show().contains(line)).await;
+    }
+    drop((first, second));
+    eventually("none is open", || show().contains(r#"tidegate_connections{protocol="http1",state="idle"} 0"#)).await;
+}
+
+#[tokio::test]
 async fn http_on_an_https_port_is_told_so() {
     let https = Https::new();
     let running = start(settings(), vec![https.listener(&https.authority.issue(&["shop.test"]))]);

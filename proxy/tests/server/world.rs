@@ -4,12 +4,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use prometheus_client::registry::Registry;
 use rcgen::{CertificateParams, KeyPair};
 use rustls::pki_types::{CertificateDer, ServerName};
 use tidegate_proxy::error::Reason;
 use tidegate_proxy::model::{
     Certificate, CidrSet, Compatibility, Conditions, HostMap, HostMatch, Limits, Origin, Timeouts, UpstreamProtocol,
 };
+use tidegate_proxy::observe::{Logger, Metrics};
 use tidegate_proxy::server::{Bound, Running};
 use tidegate_proxy::settings::{AccessLog, Settings};
 use tidegate_proxy::state::State;
@@ -97,6 +99,19 @@ pub(crate) fn start_with(settings: Settings, listeners: Vec<Listener>, state: Ar
 /// The address of a listener that is bound now.
 pub(crate) fn address(running: &Running, name: &str) -> SocketAddr {
     running.listening().into_iter().find(|(known, _)| &**known == name).unwrap().1
+}
+
+/// A state with its metrics, and what shows them.
+pub(crate) fn counting() -> (Arc<State>, impl Fn() -> String) {
+    let mut registry = Registry::default();
+    let metrics = Arc::new(Metrics::register(&mut registry));
+    let state = State::new(Arc::clone(&metrics), Logger::off(metrics));
+    let show = move || {
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+        text
+    };
+    (Arc::new(state), show)
 }
 
 /// Waits until something holds.
