@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 
-pub use serve::{DEFAULT_HTTP, DEFAULT_HTTPS, LogFormatChoice, LogLevel, LogOptions, ServeOptions, SourceOptions};
+pub use serve::{ClassOptions, DEFAULT_HTTP, DEFAULT_HTTPS, LogFormatChoice, LogLevel, LogOptions, ServeOptions, SourceOptions};
 pub use value::{InvalidValue, ListenAddress, NamespacedName, PortName, ServiceReference};
 
 /// Tidegate: an ingress controller for Kubernetes in one binary.
@@ -49,7 +49,7 @@ pub struct CheckOptions {
     pub output: OutputFormat,
     /// Whose classes are ours: the same as for `serve`.
     #[command(flatten)]
-    pub classes: serve::ClassOptions,
+    pub classes: ClassOptions,
 }
 
 /// How findings are written.

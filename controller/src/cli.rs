@@ -1,6 +1,8 @@
 //! The subcommands of the binary.
 
+mod check;
 pub mod echo;
+mod quickstart;
 mod serve;
 
 use std::process::ExitCode;
@@ -16,7 +18,8 @@ use crate::signal::Stops;
 pub fn run(options: Options) -> ExitCode {
     let result = match options.command {
         Command::Serve(options) => runtime().and_then(|runtime| runtime.block_on(serve::run(*options))),
-        Command::Check(_) | Command::Quickstart(_) => Err(anyhow::anyhow!("not built yet")),
+        Command::Check(options) => check::run(&options),
+        Command::Quickstart(options) => runtime().and_then(|runtime| runtime.block_on(quickstart::run(options))),
         Command::Echo(options) => runtime().and_then(|runtime| runtime.block_on(echo(options))),
         Command::Version => {
             println!("tidegate {}", env!("CARGO_PKG_VERSION"));
