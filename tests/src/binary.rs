@@ -85,7 +85,47 @@ impl Process {
     /// # Errors
     /// It cannot be built or started.
     pub fn start(arguments: &[&str], environment: &[(&str, &str)]) -> anyhow::Result<Self> {
-        let mut child = command(arguments, environment)?.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+        Self::spawn(&mut command(arguments, environment)?)
+    }
+
+    /// Starts the binary through another program, which must replace itself by it.
+    ///
+    /// # Errors
+    /// It cannot be built or started.
+    pub fn start_through(program: &[&str], arguments: &[&str]) -> anyhow::Result<Self> {
+        let inner = command(arguments, &[])?;
+        let [name, first @ ..] = program else { bail!("no program") };
+        let mut outer = Command::new(name);
+        outer.args(first).arg(inner.get_program()).args(inner.get_args());
+        for (name, _) in inner.get_envs() {
+            outer.env_remove(name);
+        }
+        Self::spawn(&mut outer)
+    }
+
+    /// Starts the binary in a network namespace of its own, in which only loopback is: it may use any port there.
+    ///
+    /// # Errors
+    /// It cannot be built or started; the system lets nobody make namespaces.
+    pub fn start_alone(arguments: &[&str]) -> anyhow::Result<Self> {
+        // Everything replaces the process before it, so that the child's number is that of tidegate itself.
+        Self::start_through(&["unshare", "--map-root-user", "--net", "sh", "-c", "ip link set lo up && exec \"$0\" \"$@\""], arguments)
+    }
+
+    /// Runs a shell's line in the process's own namespaces, and returns what it wrote to standard output.
+    ///
+    /// # Errors
+    /// It failed: says what it wrote to standard error.
+    pub fn shell(&self, line: &str) -> anyhow::Result<String> {
+        let mut enter = Command::new("nsenter");
+        enter.args(["--preserve-credentials", "--user", "--net", "--target", &self.id().to_string(), "sh", "-c", line]);
+        let output = enter.output()?;
+        ensure!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    fn spawn(command: &mut Command) -> anyhow::Result<Self> {
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
         let (sender, lines) = channel();
         let outputs: [Option<Box<dyn Read + Send>>; 2] =
             [child.stdout.take().map(|output| Box::new(output) as _), child.stderr.take().map(|output| Box::new(output) as _)];

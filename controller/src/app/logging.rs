@@ -1,5 +1,7 @@
 //! The process's own log: what is written, and how. It goes to standard error, so that standard output is the access log's alone.
 
+use std::io::IsTerminal as _;
+
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::Layer as _;
 use tracing_subscriber::filter::Targets;
@@ -10,7 +12,7 @@ use crate::args::{LogFormatChoice, LogLevel, LogOptions};
 
 /// Starts the log for the whole process. A second call changes nothing.
 pub fn start(options: LogOptions) {
-    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
     let layer = match options.log_format {
         LogFormatChoice::Text => layer.with_target(false).boxed(),
         LogFormatChoice::Json => layer.json().flatten_event(true).with_current_span(false).with_span_list(false).boxed(),

@@ -1,0 +1,256 @@
+//! The process as others script against it: wrong flags, addresses, first log lines, readiness, signals, exit codes.
+
+use std::collections::BTreeMap;
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+use serde_json::Value;
+use tidegate_tests::binary::{Process, curl, run};
+
+const ANY: &[&str] = &["--http", "127.0.0.1:0", "--https", "127.0.0.1:0", "--health", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
+
+/// A Tidegate that serves a directory.
+struct Serve {
+    process: Process,
+    addresses: BTreeMap<String, SocketAddr>,
+}
+
+impl Serve {
+    fn start(directory: &Path, more: &[&str]) -> anyhow::Result<Self> {
+        let directory = directory.to_str().context("UTF-8")?;
+        let arguments = [&["serve", "--manifests", directory, "--log-format", "json"], ANY, more].concat();
+        let mut process = Process::start(&arguments, &[])?;
+        process.line("\"ready\"")?;
+        let mut addresses = BTreeMap::new();
+        // The process is said to start, and then where it listens: nothing stands before.
+        for line in process.said().iter().skip(1).take(4) {
+            let line: Value = serde_json::from_str(line).with_context(|| line.clone())?;
+            let text = |name: &str| line[name].as_str().map(str::to_owned).with_context(|| format!("no {name} in {line}"));
+            addresses.insert(text("listener")?, text("address")?.parse()?);
+        }
+        Ok(Self { process, addresses })
+    }
+
+    fn url(&self, listener: &str, path: &str) -> String {
+        format!("http://{}{path}", self.addresses[listener])
+    }
+
+    fn status(&self, listener: &str, path: &str) -> anyhow::Result<String> {
+        curl(&["-o", "/dev/null", "-w", "%{http_code}", &self.url(listener, path)])
+    }
+}
+
+/// An echo server, and a directory whose only Ingress leads to it.
+fn backend() -> anyhow::Result<(Process, tempfile::TempDir)> {
+    let mut echo = Process::start(&["echo", "--listen", "127.0.0.1:0"], &[])?;
+    let line = echo.line("listening on")?;
+    let port = line.rsplit(':').next().context("port")?;
+    let directory = tempfile::tempdir()?;
+    let manifest = format!(
+        "
+apiVersion: networking.k8s.io/v1
+kind: IngressClass
+metadata: {{name: tidegate}}
+spec: {{controller: tidegate.dev/ingress-controller}}
+---
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {{name: web}}
+spec:
+  ingressClassName: tidegate
+  defaultBackend: {{service: {{name: echo, port: {{number: 80}}}}}}
+---
+apiVersion: v1
+kind: Service
+metadata: {{name: echo}}
+spec: {{ports: [{{port: 80}}]}}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {{name: echo-1, labels: {{kubernetes.io/service-name: echo}}}}
+addressType: IPv4
+ports: [{{port: {port}}}]
+endpoints: [{{addresses: [127.0.0.1]}}]
+"
+    );
+    std::fs::write(directory.path().join("web.yaml"), manifest)?;
+    Ok((echo, directory))
+}
+
+#[test]
+fn a_wrong_flag_is_named_and_nothing_is_served() -> anyhow::Result<()> {
+    for (arguments, environment, named) in [
+        (&["serve", "--http", "80"][..], &[][..], "--http"),
+        (&["serve", "--no-such-flag"], &[], "--no-such-flag"),
+        (&["serve"], &[("TIDEGATE_DRAIN_MAX", "soon")], "--drain-max"),
+        (&["serve", "--workers", "0"], &[], "--workers"),
+        (&["check"], &[], "PATH"),
+    ] {
+        let ended = run(arguments, environment)?;
+        assert_eq!(ended.status.code(), Some(2), "{arguments:?}: {}", ended.stderr);
+        ensure!(ended.stderr.contains(named), "{arguments:?}: {}", ended.stderr);
+        ensure!(ended.stdout.is_empty() && !ended.stderr.contains("listening"), "{arguments:?}: it went on");
+    }
+    Ok(())
+}
+
+#[test]
+fn the_environment_gives_flags_and_the_command_line_wins() -> anyhow::Result<()> {
+    let directory = tempfile::tempdir()?;
+    let root = directory.path().to_str().context("UTF-8")?;
+    let environment = [
+        ("TIDEGATE_MANIFESTS", root),
+        ("TIDEGATE_HTTP", "127.0.0.1:0"),
+        ("TIDEGATE_HTTPS", "127.0.0.1:0"),
+        ("TIDEGATE_HEALTH", "not an address"),
+        ("TIDEGATE_ADMIN", "127.0.0.1:0"),
+        ("TIDEGATE_WORKERS", "3"),
+    ];
+    let mut process = Process::start(&["serve", "--health", "127.0.0.1:0"], &environment)?;
+    let first = process.line("tidegate starts")?;
+    ensure!(first.contains("workers=3"), "{first}");
+    process.line("ready")?;
+    Ok(())
+}
+
+#[test]
+fn an_address_that_is_taken_is_named_with_its_flag() -> anyhow::Result<()> {
+    let directory = tempfile::tempdir()?;
+    let taken = TcpListener::bind("127.0.0.1:0")?;
+    let address = taken.local_addr()?.to_string();
+    for flag in ["--http", "--https", "--health", "--admin"] {
+        let mut arguments = [&["serve", "--manifests", directory.path().to_str().context("UTF-8")?], ANY].concat();
+        let at = arguments.iter().position(|argument| *argument == flag).context("flag")?;
+        arguments[at + 1] = &address;
+        let ended = run(&arguments, &[])?;
+        assert_eq!(ended.status.code(), Some(1), "{flag}: {}", ended.stderr);
+        ensure!(ended.stderr.contains(flag) && ended.stderr.contains(&address), "{flag}: {}", ended.stderr);
+    }
+    Ok(())
+}
+
+#[test]
+fn a_directory_that_is_not_there_is_named() -> anyhow::Result<()> {
+    let ended = run(&[&["serve", "--manifests", "/no/such/directory"], ANY].concat(), &[])?;
+    assert_eq!(ended.status.code(), Some(1), "{}", ended.stderr);
+    ensure!(ended.stderr.contains("--manifests") && ended.stderr.contains("/no/such/directory"), "{}", ended.stderr);
+    Ok(())
+}
+
+#[test]
+fn ports_that_the_system_chose_stand_in_the_first_log_lines_and_in_the_admin_pages() -> anyhow::Result<()> {
+    let (_echo, directory) = backend()?;
+    let serve = Serve::start(directory.path(), &[])?;
+    ensure!(serve.addresses.values().all(|address| address.port() != 0), "{:?}", serve.addresses);
+    let told: Value = serde_json::from_str(&curl(&[&serve.url("admin", "/addresses")])?)?;
+    for (listener, address) in &serve.addresses {
+        assert_eq!(told["addresses"][listener], address.to_string(), "{told}");
+    }
+    assert_eq!(serve.addresses.keys().collect::<Vec<_>>(), ["admin", "health", "http", "https"]);
+    assert_eq!(serve.status("http", "/")?, "200");
+    Ok(())
+}
+
+#[test]
+fn one_worker_is_the_default_on_one_cpu() -> anyhow::Result<()> {
+    let directory = tempfile::tempdir()?;
+    let arguments = [&["serve", "--manifests", directory.path().to_str().context("UTF-8")?], ANY].concat();
+    let mut process = Process::start_through(&["taskset", "--cpu-list", "0"], &arguments)?;
+    let first = process.line("tidegate starts")?;
+    ensure!(first.contains("workers=1"), "{first}");
+    Ok(())
+}
+
+#[test]
+fn on_sigterm_it_is_not_ready_still_accepts_and_finishes_what_is_under_way() -> anyhow::Result<()> {
+    let (_echo, directory) = backend()?;
+    let mut serve = Serve::start(directory.path(), &["--drain-min", "2s", "--drain-max", "20s"])?;
+    assert_eq!(serve.status("health", "/readyz")?, "200");
+    let slow = serve.url("http", "/?delay=4000&body=done");
+    let slow = std::thread::spawn(move || curl(&[&slow]));
+    std::thread::sleep(Duration::from_millis(300));
+    let begin = Instant::now();
+    serve.process.signal("TERM")?;
+    serve.process.line("draining")?;
+    assert_eq!(serve.status("health", "/readyz")?, "503");
+    assert_eq!(serve.status("health", "/livez")?, "200");
+    assert_eq!(serve.status("http", "/")?, "200", "new connections are refused within --drain-min");
+    assert_eq!(slow.join().map_err(|_| anyhow::anyhow!("panicked"))??, "done");
+    ensure!(begin.elapsed() >= Duration::from_secs(2), "it ended before --drain-min");
+    assert_eq!(serve.process.wait()?.code(), Some(0));
+    Ok(())
+}
+
+#[test]
+fn on_sigint_it_does_not_wait_for_balancers() -> anyhow::Result<()> {
+    let (_echo, directory) = backend()?;
+    let mut serve = Serve::start(directory.path(), &["--drain-min", "60s"])?;
+    let begin = Instant::now();
+    serve.process.signal("INT")?;
+    assert_eq!(serve.process.wait()?.code(), Some(0));
+    ensure!(begin.elapsed() < Duration::from_secs(20), "it waited {:?}", begin.elapsed());
+    Ok(())
+}
+
+#[test]
+fn what_is_left_at_drain_max_is_cut() -> anyhow::Result<()> {
+    let (_echo, directory) = backend()?;
+    let mut serve = Serve::start(directory.path(), &["--drain-min", "0", "--drain-max", "1s"])?;
+    let slow = serve.url("http", "/?delay=15000");
+    let slow = std::thread::spawn(move || curl(&[&slow]));
+    std::thread::sleep(Duration::from_millis(300));
+    let begin = Instant::now();
+    serve.process.signal("TERM")?;
+    assert_eq!(serve.process.wait()?.code(), Some(0));
+    ensure!((1..10).contains(&begin.elapsed().as_secs()), "it took {:?}", begin.elapsed());
+    ensure!(slow.join().is_ok_and(|answer| answer.is_err()), "the request was answered");
+    Ok(())
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once() -> anyhow::Result<()> {
+    let (_echo, directory) = backend()?;
+    let mut serve = Serve::start(directory.path(), &["--drain-min", "60s"])?;
+    serve.process.signal("TERM")?;
+    serve.process.line("draining")?;
+    let begin = Instant::now();
+    serve.process.signal("TERM")?;
+    assert_eq!(serve.process.wait()?.code(), Some(1));
+    ensure!(begin.elapsed() < Duration::from_secs(10), "it took {:?}", begin.elapsed());
+    Ok(())
+}
+
+#[test]
+fn check_tells_by_its_exit_code() -> anyhow::Result<()> {
+    let (_echo, directory) = backend()?;
+    let root = directory.path().to_str().context("UTF-8")?;
+    let clean = run(&["check", root], &[])?;
+    assert_eq!(clean.status.code(), Some(0), "{}", clean.stdout);
+    let manifest = directory.path().join("web.yaml");
+    std::fs::write(
+        &manifest,
+        std::fs::read_to_string(&manifest)?.replace("name: echo, port: {number: 80}", "name: gone, port: {number: 80}"),
+    )?;
+    let wrong = run(&["check", root, "-o", "json"], &[])?;
+    assert_eq!(wrong.status.code(), Some(1), "{}", wrong.stdout);
+    let report: Value = serde_json::from_str(&wrong.stdout)?;
+    let finding = &report["findings"][0];
+    assert_eq!((finding["code"].as_str(), finding["severity"].as_str()), (Some("missing_service"), Some("error")));
+    assert_eq!(finding["object"]["name"], "web");
+    ensure!(finding["file"].as_str().is_some_and(|file| file.ends_with("web.yaml")) && finding["line"].is_number(), "{finding}");
+    let text = run(&["check", root], &[])?.stdout;
+    ensure!(text.contains("web.yaml:") && text.contains("error: Ingress default/web: ") && text.contains("[missing_service]"), "{text}");
+    for arguments in [&["check", "/no/such/path"][..], &["check", root, "-o", "yaml"]] {
+        assert_eq!(run(arguments, &[])?.status.code(), Some(2), "{arguments:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn it_tells_its_version() -> anyhow::Result<()> {
+    let ended = run(&["version"], &[])?;
+    assert_eq!((ended.status.code(), ended.stdout.starts_with("tidegate ")), (Some(0), true), "{}", ended.stdout);
+    Ok(())
+}
