@@ -1,6 +1,7 @@
 //! Per-backend state: endpoints, balancing, connections and pools. It survives swaps of the table.
 
 mod balance;
+mod channel;
 mod connect;
 mod dial;
 mod endpoint;
@@ -10,7 +11,8 @@ mod pool;
 mod registry;
 
 pub use balance::Round;
+pub use channel::{Channel, Unanswered};
 pub use connect::{Connector, Stream, Version, Wanted};
 pub use endpoint::{Endpoint, EndpointAddress, EndpointSet, InFlight};
-pub use pool::{Channel, EndpointPool, Pools, Unanswered};
+pub use pool::{EndpointPool, Pools};
 pub use registry::{Slot, Slots, Upstream, UpstreamKey, Upstreams};

@@ -33,7 +33,16 @@ pub fn path() -> anyhow::Result<PathBuf> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let status = Command::new(cargo)
         // As a test build, since that is what `cargo test --workspace` has made already: the same features, nothing to build twice.
-        .args(["test", "--no-run", "--quiet", "--locked", "--package", "tidegate", "--profile", if name == "debug" { "test" } else { name }])
+        .args([
+            "test",
+            "--no-run",
+            "--quiet",
+            "--locked",
+            "--package",
+            "tidegate",
+            "--profile",
+            if name == "debug" { "test" } else { name },
+        ])
         .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
         .status()?;
     ensure!(status.success(), "the binary cannot be built");

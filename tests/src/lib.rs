@@ -6,6 +6,8 @@
 //! backend, client, load, tls -------+
 //! ```
 
+#![expect(clippy::indexing_slicing, reason = "a JSON value without the field is null, and in a test a panic is a failure")]
+
 pub mod assets;
 pub mod backend;
 pub mod binary;

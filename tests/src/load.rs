@@ -112,7 +112,7 @@ impl Shared {
         while !self.stop.load(Ordering::Relaxed) {
             ticks.tick().await;
             turn = turn.wrapping_add(1);
-            let method = if turn % 2 == 0 { Method::GET } else { Method::POST };
+            let method = if turn.is_multiple_of(2) { Method::GET } else { Method::POST };
             let answered = tokio::time::timeout(client::ANSWER_WITHIN, self.ask_once(&mut connection, &method)).await;
             match answered.context("no answer in time").and_then(|result| result) {
                 Ok(()) => {

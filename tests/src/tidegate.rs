@@ -70,7 +70,7 @@ impl Tidegate {
             if let Some(status) = self.process().ended()? {
                 bail!("tidegate ended ({status})");
             }
-            Ok(self.log().contains("\"message\":\"ready\"").then_some(()))
+            Ok(self.is_ready().await.then_some(()))
         })
         .await
     }

@@ -31,7 +31,10 @@ fn targets(level: LogLevel) -> Targets {
         LogLevel::Trace => LevelFilter::TRACE,
     };
     let libraries = if level == LogLevel::Trace { LevelFilter::TRACE } else { ours.min(LevelFilter::WARN) };
-    Targets::new().with_default(libraries).with_target("tidegate", ours).with_target("tidegate_proxy", ours)
+    // What the API server answers, the watches say themselves, and once.
+    let api = if level >= LogLevel::Debug { libraries } else { LevelFilter::OFF };
+    let targets = Targets::new().with_default(libraries).with_target("kube_client", api).with_target("kube_runtime", api);
+    targets.with_target("tidegate", ours).with_target("tidegate_proxy", ours)
 }
 
 #[cfg(test)]
@@ -48,7 +51,8 @@ mod tests {
             (LogLevel::Info, "tidegate::app", Level::DEBUG, false),
             (LogLevel::Debug, "hyper", Level::INFO, false),
             (LogLevel::Debug, "kube_client", Level::WARN, true),
-            (LogLevel::Error, "kube_client", Level::WARN, false),
+            (LogLevel::Info, "kube_client::client", Level::ERROR, false),
+            (LogLevel::Error, "hyper", Level::WARN, false),
             (LogLevel::Trace, "hyper", Level::TRACE, true),
         ] {
             assert_eq!(targets(level).would_enable(target, &written), would, "{level:?} {target} {written}");

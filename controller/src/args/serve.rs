@@ -212,7 +212,7 @@ pub enum LogFormatChoice {
 }
 
 /// The least important thing that is logged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub enum LogLevel {
     /// What an operator must act on.
     Error,

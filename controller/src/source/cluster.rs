@@ -205,8 +205,8 @@ fn read(kind: Kind, mut object: DynamicObject) -> Option<Object> {
 
 /// The pause before the n-th attempt after a failure, without its jitter.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
-/// The longest pause between attempts.
-const LAST_PAUSE: Duration = Duration::from_secs(5);
+/// The longest pause between attempts, without its jitter (which may double it): an API server that comes back is noticed soon.
+const LAST_PAUSE: Duration = Duration::from_secs(2);
 /// The pause before a kind that may stay unavailable for long is asked for again.
 const UNAVAILABLE_PAUSE: Duration = Duration::from_secs(15);
 

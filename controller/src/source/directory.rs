@@ -1,8 +1,8 @@
 //! Many files of manifests as one set of objects: which file counts where two have the same object, what is new since the last time,
 //! and what is kept although its file no longer has it. Pure: it reads no disk and no clock ([`super::follow`] does).
 //!
-//! As with `kubectl apply -f DIR`, a directory stands for its own `.yaml`, `.yml` and `.json` files; directories in it are not read.
-//! Names that begin with a dot are left out: editors and ConfigMap mounts keep their own things there.
+//! As with `kubectl apply -R -f DIR`, a directory stands for all `.yaml`, `.yml` and `.json` files in it and below. Names that begin with
+//! a dot are left out: editors and ConfigMap mounts keep their own things there. Links to files are followed, links to directories not.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -124,8 +124,8 @@ impl Directory {
             for object in &file.manifest.objects {
                 let name = &object.object.reference;
                 if let Some((_, first)) = objects.get(name) {
-                    let message = format!("{name} also stands at {}, which counts", place(&first.object));
-                    found.push(Diagnostic::at(&reference, Code::DuplicateObject, format!("line {}", line(&object.object)), message));
+                    let message = format!("it stands at {} and at {}; the first counts", place(&first.object), place(&object.object));
+                    found.push(Diagnostic::of(name, Code::DuplicateObject, message));
                 } else {
                     objects.insert(name, (path, object));
                 }
@@ -141,13 +141,6 @@ impl Directory {
     }
 }
 
-fn line(object: &Object) -> usize {
-    match &object.provenance {
-        Provenance::File { line, .. } => *line,
-        Provenance::Cluster => 0,
-    }
-}
-
 fn place(object: &Object) -> String {
     match &object.provenance {
         Provenance::File { path, line, .. } => format!("{}:{line}", path.display()),
@@ -155,7 +148,7 @@ fn place(object: &Object) -> String {
     }
 }
 
-/// Returns the files that a path stands for, sorted: itself, or those of the directory that it names.
+/// Returns the files that a path stands for, sorted: itself, or those in and below the directory that it names.
 ///
 /// # Errors
 /// The path is not there, or the directory cannot be listed.
@@ -164,17 +157,33 @@ pub fn files_of(path: &Path) -> io::Result<Vec<PathBuf>> {
         return Ok(vec![path.to_owned()]);
     }
     let mut files = Vec::new();
-    for entry in std::fs::read_dir(path)? {
-        let file = entry?.path();
-        let hidden = file.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
-        let manifest = file.extension().is_some_and(|extension| matches!(extension.to_str(), Some("yaml" | "yml" | "json")));
-        // Follows symbolic links, as ConfigMap mounts need it; a link that leads nowhere is no file.
-        if manifest && !hidden && std::fs::metadata(&file).is_ok_and(|metadata| metadata.is_file()) {
-            files.push(file);
-        }
-    }
+    collect(path, &mut files)?;
     files.sort();
     Ok(files)
+}
+
+fn collect(directory: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
+    for entry in std::fs::read_dir(directory)? {
+        let entry = entry?;
+        let path = entry.path();
+        if entry.file_name().as_encoded_bytes().starts_with(b".") {
+            continue;
+        }
+        if entry.file_type()?.is_dir() {
+            match collect(&path, files) {
+                // It went while we were looking.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                other => other?,
+            }
+            continue;
+        }
+        let manifest = path.extension().is_some_and(|extension| matches!(extension.to_str(), Some("yaml" | "yml" | "json")));
+        // A link that leads nowhere is no file.
+        if manifest && std::fs::metadata(&path).is_ok_and(|metadata| metadata.is_file()) {
+            files.push(path);
+        }
+    }
+    Ok(())
 }
 
 /// What `tidegate check` reads.

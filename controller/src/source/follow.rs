@@ -198,9 +198,14 @@ fn watch(root: &Path, wake: channel::SyncSender<()>) -> Option<notify::Recommend
             let _ = wake.try_send(());
         }
     };
-    let place = if root.is_dir() { root } else { root.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")) };
+    let (place, depth) = if root.is_dir() {
+        (root, notify::RecursiveMode::Recursive)
+    } else {
+        let parent = root.parent().filter(|parent| !parent.as_os_str().is_empty());
+        (parent.unwrap_or(Path::new(".")), notify::RecursiveMode::NonRecursive)
+    };
     let watcher = notify::recommended_watcher(told).and_then(|mut watcher| {
-        watcher.watch(place, notify::RecursiveMode::NonRecursive)?;
+        watcher.watch(place, depth)?;
         Ok(watcher)
     });
     match watcher {

@@ -101,7 +101,7 @@ pub(super) fn class_findings(snapshot: &Snapshot, options: &Options) -> Vec<Diag
         if snapshot.parameters(&target.name).is_some() || snapshot.is_unavailable(Kind::ClassParameters) {
             return None;
         }
-        let message = format!("{reference} does not exist; the class serves without it");
+        let message = format!("{reference} does not exist, or cannot be read; the class serves without it");
         Some(Diagnostic::at(name, Code::MissingParameters, "spec.parameters.name", message))
     })
     .collect()

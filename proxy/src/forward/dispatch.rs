@@ -98,7 +98,7 @@ pub(super) async fn dispatch(
         // What cannot be needed again is not kept: only a connection that is no longer fresh may die under an idempotent request,
         // and only HTTP/2 says of a request that it was refused.
         let replay = match channel.version() {
-            Version::Http1 if channel.reused && idempotent => Replay::Keep,
+            Version::Http1 if channel.is_reused() && idempotent => Replay::Keep,
             Version::Http1 => Replay::Forget,
             Version::Http2 => Replay::Keep,
         };
@@ -110,16 +110,19 @@ pub(super) async fn dispatch(
             }
             Err(error) => error,
         };
-        tracing::debug!(endpoint = %endpoint.at.address, %error, reused = channel.reused, "an endpoint did not answer");
+        tracing::debug!(endpoint = %endpoint.at.address, %error, reused = channel.is_reused(), "an endpoint did not answer");
         let again = match error.retry {
             Retry::Unprocessed => true,
-            Retry::IfIdempotent => channel.reused && idempotent,
+            Retry::IfIdempotent => channel.is_reused() && idempotent,
             Retry::Never => false,
         };
+        if again || matches!(error.kind, Reason::ReadTimeout | Reason::SendTimeout) {
+            // Silence may be the connection's rather than the endpoint's: others should not wait on it too.
+            channel.retire();
+        }
         if !again {
             return Err(error);
         }
-        channel.retire();
         if spared {
             round.fail(endpoint);
         }

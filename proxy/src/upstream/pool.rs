@@ -1,23 +1,19 @@
 //! A worker's connections to endpoints. Nothing here is shared with other workers.
 //!
 //! HTTP/1.1 connections serve one request at a time and are kept idle between them, the last used first; HTTP/2 connections are shared
-//! by requests as far as the endpoint's streams go. What stands behind a [`Channel`] is nobody else's business, so that another
-//! HTTP/1.1 codec could.
+//! by requests as far as the endpoint's streams go.
 
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 use std::sync::{Arc, Weak as ArcWeak};
 use std::time::Duration;
 
-use http::{Request, Response};
-use hyper::body::Incoming;
-
+use super::channel::{Channel, Kind, Past};
 use super::connect::{Connector, Version, Wanted};
 use super::dial::Dial;
 use super::http1::{Condition, Http1};
-use super::http2::{Http2, Http2Stream};
+use super::http2::Http2;
 use super::{Endpoint, Slot, Upstream};
-use crate::body::{Body, Lease};
 use crate::error::{ProxyError, Reason, Retry};
 use crate::model::UpstreamProtocol;
 
@@ -57,29 +53,6 @@ pub struct EndpointPool {
     dial: RefCell<Option<Rc<Dial>>>,
     /// What ALPN last agreed on, where it is free to choose.
     spoken: Cell<Option<Version>>,
-}
-
-/// What one request can be sent on.
-#[derive(Debug)]
-pub struct Channel {
-    kind: Kind,
-    /// Whether it has served a request before: then it may be dead without our knowing.
-    pub reused: bool,
-}
-
-#[derive(Debug)]
-enum Kind {
-    Http1(Rc<Http1>),
-    Http2(Rc<Http2Stream>),
-}
-
-/// A request that got no response head.
-#[derive(Debug)]
-pub struct Unanswered {
-    /// What happened, and whether the request may be sent again.
-    pub error: ProxyError,
-    /// The request, if nothing of it was written.
-    pub request: Option<Box<Request<Body>>>,
 }
 
 impl Pools {
@@ -193,9 +166,11 @@ impl EndpointPool {
     /// Returns a channel on a connection that stands, if one is free.
     #[must_use]
     pub fn reuse(&self, wanted: Wanted) -> Option<Channel> {
-        match wanted {
-            Wanted::Any => self.open_stream().or_else(|| self.take_idle()),
-            Wanted::Http1 => self.take_idle(),
+        match (wanted, self.protocol) {
+            (Wanted::Http1, _) | (Wanted::Any, UpstreamProtocol::Http1) => self.take_idle(),
+            (Wanted::Any, UpstreamProtocol::Https) => self.open_stream().or_else(|| self.take_idle()),
+            // Connections of HTTP/1.1 are there for upgrades alone.
+            (Wanted::Any, UpstreamProtocol::H2c | UpstreamProtocol::H2) => self.open_stream(),
         }
     }
 
@@ -208,7 +183,7 @@ impl EndpointPool {
                 Some(Condition::Ready) => {
                     let connection = idle.remove(at);
                     connection.occupy(self.endpoint.enter());
-                    return Some(Channel { kind: Kind::Http1(connection), reused: true });
+                    return Some(Channel::new(Kind::Http1(connection), Past::Used));
                 }
                 Some(Condition::Closed) => drop(idle.remove(at)),
                 Some(Condition::Busy) | None => {}
@@ -224,7 +199,7 @@ impl EndpointPool {
         }
         connections.retain(|connection| !connection.is_closed());
         let stream = connections.iter().find_map(|connection| connection.open(|| self.endpoint.enter()))?;
-        Some(Channel { kind: Kind::Http2(stream), reused: true })
+        Some(Channel::new(Kind::Http2(stream), Past::Used))
     }
 
     /// Makes a connection and returns a channel on it. Requests that can share an HTTP/2 connection wait for one together.
@@ -266,7 +241,7 @@ impl EndpointPool {
                 Kind::Http2(opened.ok_or_else(lost)?)
             }
         };
-        Ok(Channel { kind, reused: false })
+        Ok(Channel::new(kind, Past::Fresh))
     }
 
     /// Waits for the one connection that is being made for all, and makes more as long as there is no stream to be had.
@@ -280,7 +255,7 @@ impl EndpointPool {
             let dial = running.unwrap_or_else(|| self.start_dial(timeout));
             dial.finished().await?;
             if let Some(channel) = self.open_stream() {
-                return Ok(Channel { reused: false, ..channel });
+                return Ok(channel.on_fresh_connection());
             }
         }
     }
@@ -324,66 +299,6 @@ impl EndpointPool {
         http2.retain(|connection| !(connection.is_closed() || connection.is_idle() && aged(&connection.sweeps)));
         !idle.is_empty() || !http2.is_empty()
     }
-}
-
-impl Channel {
-    /// Returns which HTTP it speaks.
-    #[must_use]
-    pub fn version(&self) -> Version {
-        match self.kind {
-            Kind::Http1(_) => Version::Http1,
-            Kind::Http2(_) => Version::Http2,
-        }
-    }
-
-    /// Sends a request and waits for the response's head.
-    ///
-    /// # Errors
-    /// See [`Unanswered`].
-    pub async fn send(&self, request: Request<Body>) -> Result<Response<Incoming>, Unanswered> {
-        let answered = match &self.kind {
-            Kind::Http1(connection) => connection.send(request).await,
-            Kind::Http2(stream) => stream.send(request).await,
-        };
-        answered.map_err(|mut failed| {
-            let request = failed.take_message().map(Box::new);
-            Unanswered { error: broken(failed.into_error(), request.is_some()), request }
-        })
-    }
-
-    /// Gives up what stands behind it: it broke, or refused a request. Others that are on it go on.
-    pub fn retire(&self) {
-        match &self.kind {
-            // Dropped with the channel.
-            Kind::Http1(_) => {}
-            Kind::Http2(stream) => stream.retire(),
-        }
-    }
-
-    /// Turns it into what the response's body holds.
-    #[must_use]
-    pub fn into_lease(self) -> Rc<dyn Lease> {
-        match self.kind {
-            Kind::Http1(connection) => connection,
-            Kind::Http2(stream) => stream,
-        }
-    }
-}
-
-/// Says what a failed exchange means (RFC 9110 §9.2.2, RFC 9113 §8.7).
-fn broken(error: hyper::Error, came_back: bool) -> ProxyError {
-    let refused = std::error::Error::source(&error)
-        .and_then(|source| source.downcast_ref::<h2::Error>())
-        .is_some_and(|error| error.is_remote() && (error.is_go_away() || error.reason() == Some(h2::Reason::REFUSED_STREAM)));
-    let retry = if came_back || refused {
-        Retry::Unprocessed
-    } else if error.is_parse() {
-        // The endpoint has answered, if not in HTTP.
-        Retry::Never
-    } else {
-        Retry::IfIdempotent
-    };
-    ProxyError::new(Reason::UpstreamReset).with_retry(retry).with_source(error)
 }
 
 #[cfg(test)]

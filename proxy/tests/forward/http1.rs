@@ -227,7 +227,7 @@ async fn idle_connections_close_after_their_time_and_when_the_endpoint_goes() {
 
 #[tokio::test]
 async fn large_bodies_pass_whole_both_ways() {
-    const PIECES: usize = 160;
+    const PIECES: usize = 40;
     let backend = http1_backend(|request| async move {
         let sum = Checksum::of(request.into_body()).await;
         Response::builder().header("x-sum", format!("{sum:?}")).body(large(PIECES)).unwrap()

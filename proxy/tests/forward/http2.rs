@@ -78,7 +78,7 @@ async fn grpc_passes_with_its_trailers() {
 
 #[tokio::test]
 async fn large_bodies_pass_whole_over_http2() {
-    const PIECES: usize = 100;
+    const PIECES: usize = 24;
     let (backend, _) = http2_backend(100, |request| async move {
         let sum = Checksum::of(request.into_body()).await;
         Response::builder().header("x-sum", format!("{sum:?}")).body(large(PIECES)).unwrap()
@@ -308,4 +308,56 @@ async fn a_client_that_resets_its_stream_frees_the_endpoint() {
     let upstream =
         proxy.state.upstreams.get(&tidegate_proxy::upstream::UpstreamKey { backend: "test".into(), protocol: UpstreamProtocol::H2c });
     eventually(|| upstream.endpoints().endpoints.iter().all(|endpoint| endpoint.in_flight() == 0)).await;
+}
+
+#[tokio::test]
+async fn a_silent_connection_is_not_used_again() {
+    // The first connection says no more after its SETTINGS, as one does whose path was lost.
+    let backend = scripted(|stream, connection| async move {
+        let mut http = h2::server::handshake(stream).await.unwrap();
+        while let Some(Ok((_, mut respond))) = http.accept().await {
+            if connection == 0 {
+                std::mem::forget(respond);
+            } else {
+                respond.send_response(Response::new(()), true).unwrap();
+            }
+        }
+    })
+    .await;
+    let timeouts = tidegate_proxy::model::Timeouts { read: Duration::from_millis(150), ..Default::default() };
+    let proxy = Setup { timeouts, ..Setup::over(&[backend], UpstreamProtocol::H2c) }.start();
+    let client = Http2::connect(&proxy).await;
+    for expected in [504, 200, 200] {
+        let response = client.send(request2("POST", "/").body(full("x")).unwrap()).await;
+        assert_eq!(response.status(), expected);
+    }
+}
+
+#[tokio::test]
+async fn a_connection_made_for_an_upgrade_serves_no_requests_of_http2() {
+    // Takes either protocol by its first bytes, and says which it was.
+    let backend = scripted(|stream, _| async move {
+        let mut first = [0; 3];
+        while (1..3).contains(&stream.peek(&mut first).await.unwrap()) {
+            tokio::task::yield_now().await;
+        }
+        let service = service_fn(|request: Request<hyper::body::Incoming>| async move {
+            Ok::<_, std::convert::Infallible>(Response::new(full(format!("{:?}", request.version()))))
+        });
+        if &first == b"PRI" {
+            let _ = hyper::server::conn::http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await;
+        } else {
+            let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+        }
+    })
+    .await;
+    let proxy = Setup::over(&[backend], UpstreamProtocol::H2c).start();
+    let mut client = Http1::connect(&proxy).await;
+    for (upgrade, expected) in [(true, "HTTP/1.1"), (false, "HTTP/2.0"), (true, "HTTP/1.1"), (false, "HTTP/2.0")] {
+        let mut sent = request("GET", "/");
+        if upgrade {
+            sent = sent.header("connection", "upgrade").header("upgrade", "websocket");
+        }
+        assert_eq!(read(client.send(sent.body(full("")).unwrap()).await).await, (200, expected.to_owned()));
+    }
 }

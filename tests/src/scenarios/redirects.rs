@@ -64,7 +64,7 @@ async fn a_redirect_can_be_forced_or_switched_off(site: &Site) -> anyhow::Result
     let _app = site.service("app", 1).await?;
     let certificate = TestCertificate::new(&["off.test"])?;
     site.apply(&certificate.secret("cert")).await?;
-    let off = annotated("off", &["off.test/ Prefix app"], "nginx/ssl-redirect: \"false\"")?;
+    let off = annotated("switched-off", &["off.test/ Prefix app"], "nginx/ssl-redirect: \"false\"")?;
     site.apply(&format!("{off}  tls: [{{hosts: [off.test], secretName: cert}}]\n")).await?;
     site.apply(&annotated("forced", &["forced.test/ Prefix app"], "nginx/force-ssl-redirect: \"true\"")?).await?;
     let tidegate = site.tidegate(&[]).await?;

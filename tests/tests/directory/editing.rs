@@ -19,7 +19,7 @@ tidegate_tests::scenarios!("editing":
     half_a_file_costs_nothing_and_its_end_is_served,
     a_broken_document_leaves_the_others_of_its_file_and_its_own_last_version,
     a_file_that_is_not_yaml_keeps_what_it_had,
-    new_files_and_new_directories_are_found,
+    new_files_are_found_and_what_is_no_manifest_is_left_alone,
     a_list_of_objects_and_json_are_read,
     the_same_object_in_two_files_is_told,
     saving_many_times_under_load_fails_no_request,
@@ -102,7 +102,7 @@ async fn a_file_that_is_moved_away_and_back(site: &Site) -> anyhow::Result<()> {
 
 async fn the_symlink_swap_of_a_mounted_config_map(site: &Site) -> anyhow::Result<()> {
     let _app = site.service("app", 1).await?;
-    let mount = site.directory()?.join("mounted");
+    let mount = site.directory()?.to_owned();
     let version = |number: u8| -> anyhow::Result<()> {
         let data = mount.join(format!("..2026_01_0{number}"));
         fs::create_dir(&data)?;
@@ -111,7 +111,6 @@ async fn the_symlink_swap_of_a_mounted_config_map(site: &Site) -> anyhow::Result
         fs::rename(mount.join("..data_tmp"), mount.join("..data"))?;
         Ok(())
     };
-    fs::create_dir(&mount)?;
     version(1)?;
     symlink("..data/app.yaml", mount.join("app.yaml"))?;
     let tidegate = site.tidegate(&[]).await?;
@@ -185,22 +184,24 @@ async fn a_file_that_is_not_yaml_keeps_what_it_had(site: &Site) -> anyhow::Resul
     Ok(())
 }
 
-async fn new_files_and_new_directories_are_found(site: &Site) -> anyhow::Result<()> {
+async fn new_files_are_found_and_what_is_no_manifest_is_left_alone(site: &Site) -> anyhow::Result<()> {
     let _app = site.service("app", 1).await?;
     let directory = site.directory()?;
     let tidegate = site.tidegate(&[]).await?;
-    fs::write(directory.join("new.yml"), host(site, "new", "new.test")?)?;
-    tidegate.becomes("http://new.test/", From("app-1")).await?;
-    fs::create_dir_all(directory.join("deep/er"))?;
-    fs::write(directory.join("deep/er/new.yaml"), host(site, "deep", "deep.test")?)?;
-    tidegate.becomes("http://deep.test/", From("app-1")).await?;
-    // Neither hidden files nor those of other kinds are manifests.
+    // As with `kubectl apply -f DIR`, directories in the directory are not read.
     fs::write(directory.join("notes.txt"), "not YAML: [")?;
     fs::write(directory.join(".hidden.yaml"), "not YAML: [")?;
-    fs::rename(directory.join("deep"), directory.join("moved"))?;
-    goes_on(&tidegate, "http://deep.test/").await?;
-    fs::remove_dir_all(directory.join("moved"))?;
-    tidegate.becomes("http://deep.test/", Status(404)).await?;
+    fs::create_dir(directory.join("deeper"))?;
+    fs::write(directory.join("deeper/new.yaml"), host(site, "deeper", "deeper.test")?)?;
+    fs::write(directory.join("new.yml"), host(site, "new", "new.test")?)?;
+    tidegate.becomes("http://new.test/", From("app-1")).await?;
+    tidegate.expect("http://deeper.test/", Status(404)).await?;
+    fs::rename(directory.join("deeper/new.yaml"), directory.join("moved.yaml"))?;
+    tidegate.becomes("http://deeper.test/", From("app-1")).await?;
+    fs::rename(directory.join("moved.yaml"), directory.join("again.yaml"))?;
+    goes_on(&tidegate, "http://deeper.test/").await?;
+    fs::remove_file(directory.join("again.yaml"))?;
+    tidegate.becomes("http://deeper.test/", Status(404)).await?;
     tidegate.expect("http://new.test/", From("app-1")).await?;
     ensure!(tidegate.diagnostics().await?.is_empty(), "{:?}", tidegate.diagnostics().await?);
     Ok(())

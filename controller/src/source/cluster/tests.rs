@@ -200,7 +200,12 @@ async fn a_class_kind_that_is_not_there_is_unavailable_until_it_is() {
     let class = json!({ "metadata": { "name": "p" }, "spec": {} });
     let script = Script::new(&[("classparameters", &[missing(), missing(), Answer::Json(200, list(&[class]))])]);
     let mut events = script.watch(&[]);
-    assert!(events.next(Kind::ClassParameters).await.starts_with("unavailable no such resource"));
+    assert!(
+        events
+            .next(Kind::ClassParameters)
+            .await
+            .starts_with("unavailable the API server does not know ClassParameters of tidegate.dev/v1alpha1")
+    );
     events.next(Kind::ClassParameters).await;
     assert_eq!(events.next(Kind::ClassParameters).await, "*: p");
 }

@@ -26,8 +26,8 @@ pub(super) struct Trouble {
     kind: Kind,
     namespace: Option<Arc<str>>,
     pauses: backon::ExponentialBackoff,
-    /// What was last said; `None` when all is well.
-    said: Option<String>,
+    /// The status of what was last said, 0 for trouble on the way to the API server; `None` when all is well.
+    said: Option<u16>,
     unavailable: bool,
 }
 
@@ -45,7 +45,7 @@ impl Trouble {
         self.unavailable = false;
     }
 
-    /// Judges an error, and logs it unless it is the one that was logged last.
+    /// Judges an error, and logs it unless its like was logged last.
     pub(super) fn of(&mut self, error: &watcher::Error) -> Outlook {
         let (status, text) = match error {
             watcher::Error::InitialListFailed(error) | watcher::Error::WatchStartFailed(error) | watcher::Error::WatchFailed(error) => {
@@ -60,16 +60,25 @@ impl Trouble {
         }
         let dispensable = matches!(self.kind, Kind::IngressClass | Kind::ClassParameters);
         self.unavailable = dispensable && matches!(status, 403 | 404);
-        if self.said.as_ref() != Some(&text) {
+        if self.said != Some(status) {
+            self.said = Some(status);
             let (kind, namespace) = (self.kind, self.namespace.as_deref());
-            if matches!(status, 401 | 403) && !dispensable {
+            if self.unavailable {
+                // Told as a finding.
+                tracing::debug!(%kind, error = %text, "a kind of object is not available");
+            } else if matches!(status, 401 | 403) {
                 tracing::error!(%kind, namespace, error = %text, "not allowed to read a kind of object that is needed; trying on");
             } else {
                 tracing::warn!(%kind, namespace, error = %text, "objects cannot be read from the API server; trying on with what is known");
             }
-            self.said = Some(text.clone());
         }
-        if self.unavailable { Outlook::Unavailable(text) } else { Outlook::Retry }
+        match status {
+            404 if self.unavailable => {
+                Outlook::Unavailable(format!("the API server does not know {} of {}", self.kind, super::api_version(self.kind)))
+            }
+            _ if self.unavailable => Outlook::Unavailable(text),
+            _ => Outlook::Retry,
+        }
     }
 
     /// Returns how long to wait before the next attempt: longer each time, never the same for two watches.

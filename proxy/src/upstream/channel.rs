@@ -1,0 +1,119 @@
+//! What one request is sent on. What stands behind it is nobody else's business, so that another HTTP/1.1 codec could.
+
+use std::rc::Rc;
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+
+use super::connect::Version;
+use super::http1::Http1;
+use super::http2::Http2Stream;
+use crate::body::{Body, Lease};
+use crate::error::{ProxyError, Reason, Retry};
+
+/// What one request can be sent on.
+#[derive(Debug)]
+pub struct Channel {
+    kind: Kind,
+    past: Past,
+}
+
+/// What stands behind a channel.
+#[derive(Debug)]
+pub(super) enum Kind {
+    Http1(Rc<Http1>),
+    Http2(Rc<Http2Stream>),
+}
+
+/// Whether the connection behind a channel has stood before this request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Past {
+    /// It was made for it.
+    Fresh,
+    /// It may be dead without our knowing.
+    Used,
+}
+
+/// A request that got no response head.
+#[derive(Debug)]
+pub struct Unanswered {
+    /// What happened, and whether the request may be sent again.
+    pub error: ProxyError,
+    /// The request, if nothing of it was written.
+    pub request: Option<Box<Request<Body>>>,
+}
+
+impl Channel {
+    pub(super) fn new(kind: Kind, past: Past) -> Self {
+        Self { kind, past }
+    }
+
+    /// Notes that the connection was made for this request and others that waited with it.
+    pub(super) fn on_fresh_connection(self) -> Self {
+        Self { past: Past::Fresh, ..self }
+    }
+
+    /// Whether the connection has stood before this request: then it may be dead without our knowing.
+    #[must_use]
+    pub fn is_reused(&self) -> bool {
+        self.past == Past::Used
+    }
+
+    /// Returns which HTTP it speaks.
+    #[must_use]
+    pub fn version(&self) -> Version {
+        match self.kind {
+            Kind::Http1(_) => Version::Http1,
+            Kind::Http2(_) => Version::Http2,
+        }
+    }
+
+    /// Sends a request and waits for the response's head.
+    ///
+    /// # Errors
+    /// See [`Unanswered`].
+    pub async fn send(&self, request: Request<Body>) -> Result<Response<Incoming>, Unanswered> {
+        let answered = match &self.kind {
+            Kind::Http1(connection) => connection.send(request).await,
+            Kind::Http2(stream) => stream.send(request).await,
+        };
+        answered.map_err(|mut failed| {
+            let request = failed.take_message().map(Box::new);
+            Unanswered { error: broken(failed.into_error(), request.is_some()), request }
+        })
+    }
+
+    /// Gives up what stands behind it: it broke, or refused a request. Others that are on it go on.
+    pub fn retire(&self) {
+        match &self.kind {
+            // Dropped with the channel.
+            Kind::Http1(_) => {}
+            Kind::Http2(stream) => stream.retire(),
+        }
+    }
+
+    /// Turns it into what the response's body holds.
+    #[must_use]
+    pub fn into_lease(self) -> Rc<dyn Lease> {
+        match self.kind {
+            Kind::Http1(connection) => connection,
+            Kind::Http2(stream) => stream,
+        }
+    }
+}
+
+/// Says what a failed exchange means (RFC 9110 §9.2.2, RFC 9113 §8.7).
+fn broken(error: hyper::Error, came_back: bool) -> ProxyError {
+    let refused = std::error::Error::source(&error)
+        .and_then(|source| source.downcast_ref::<h2::Error>())
+        .is_some_and(|error| error.is_remote() && (error.is_go_away() || error.reason() == Some(h2::Reason::REFUSED_STREAM)));
+    let retry = if came_back || refused {
+        Retry::Unprocessed
+    } else if error.is_parse() {
+        // The endpoint has answered, if not in HTTP.
+        Retry::Never
+    } else {
+        Retry::IfIdempotent
+    };
+    ProxyError::new(Reason::UpstreamReset).with_retry(retry).with_source(error)
+}
