@@ -1,5 +1,7 @@
 //! The echo server that ships in the binary, asked by curl and by a WebSocket client.
 
+#![expect(clippy::indexing_slicing, reason = "a test may panic; JSON is indexed without one")]
+
 use anyhow::{Context as _, ensure};
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::Value;

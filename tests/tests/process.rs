@@ -1,5 +1,7 @@
 //! The process as others script against it: wrong flags, addresses, first log lines, readiness, signals, exit codes.
 
+#![expect(clippy::indexing_slicing, reason = "a test may panic; JSON is indexed without one")]
+
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;

@@ -50,8 +50,8 @@ pub(super) fn proxy(settings: &Settings, options: &mut translate::Options, place
 /// # Errors
 /// The address cannot be bound: names it and its flag.
 pub(super) fn own(flag: &'static str, address: ListenAddress) -> anyhow::Result<TcpListener> {
-    let (listener, fell_back) = with_fallback(address, |address| std::net::TcpListener::bind(address))
-        .map_err(|(address, error)| refused(flag, address, &error))?;
+    let (listener, fell_back) =
+        with_fallback(address, std::net::TcpListener::bind).map_err(|(address, error)| refused(flag, address, &error))?;
     if let Some(instead) = fell_back {
         say_without_ipv6(flag, instead);
     }

@@ -75,7 +75,7 @@ async fn many_bad_objects_leave_the_good_ones_alone(site: &Site) -> anyhow::Resu
         site.apply(text).await?;
     }
     for (code, name) in
-        [("invalid_path", "path"), ("missing_service", "service"), ("invalid_secret", "nonsense"), ("invalid_annotation", "notes")]
+        [("invalid_path", "path"), ("missing_service", "service"), ("invalid_secret", "tls"), ("invalid_annotation", "notes")]
     {
         tidegate.diagnosed(code, name).await?;
     }

@@ -118,7 +118,7 @@ async fn a_broken_secret_keeps_the_last_good_certificate(site: &Site) -> anyhow:
     let half: String = good.certificate.chars().take(200).collect();
     for (certificate, key) in [(&good.certificate, &other.key), (&"nonsense".to_owned(), &good.key), (&half, &good.key)] {
         site.apply(&secret("cert", certificate, key)).await?;
-        tidegate.diagnosed("invalid_secret", "cert").await?;
+        tidegate.diagnosed("invalid_secret", "one").await?;
         shows(&tidegate.expect("https://one.test/", From("app-1")).await?, &good)?;
         site.apply(&good.secret("cert")).await?;
         tidegate.no_more("invalid_secret").await?;
@@ -153,7 +153,7 @@ async fn a_secret_that_was_never_good_shows_the_default_certificate(site: &Site)
     site.apply(&tls_ingress("one", "one.test", "cert")?).await?;
     site.apply(&ingress("plain", &["plain.test/ Prefix app"])?).await?;
     let tidegate = site.tidegate(&[]).await?;
-    tidegate.diagnosed("invalid_secret", "cert").await?;
+    tidegate.diagnosed("invalid_secret", "one").await?;
     let broken = tidegate.expect("https://one.test/", From("app-1")).await?;
     let plain = tidegate.expect("https://plain.test/", From("app-1")).await?;
     ensure!(broken.certificate.is_some() && broken.certificate == plain.certificate, "not the default certificate");
@@ -208,7 +208,7 @@ async fn no_key_is_ever_told(site: &Site) -> anyhow::Result<()> {
     site.apply(&tls_ingress("one", "one.test", "good")?).await?;
     site.apply(&tls_ingress("two", "two.test", "swapped")?).await?;
     let tidegate = site.tidegate(&["--log-level=trace"]).await?;
-    tidegate.diagnosed("invalid_secret", "swapped").await?;
+    tidegate.diagnosed("invalid_secret", "two").await?;
     let page = tidegate.admin("/certificates").await?.to_string() + &tidegate.admin("/diagnostics").await?.to_string();
     let log = tidegate.log();
     // A line from the middle of the PEM text: base64 that nothing else contains.

@@ -51,7 +51,7 @@ async fn two_hundred_ingress_changes_in_a_minute_fail_no_request(site: &Site) ->
             _ => drop(site.delete("Ingress", &format!("other{}", (change - 3) % 20)).await),
         }
     }
-    let last = format!("app.test/last Prefix app");
+    let last = "app.test/last Prefix app".to_owned();
     site.apply(&ingress("last", &[&last])?).await?;
     tidegate.becomes("http://app.test/last", From("app-")).await?;
     ensure!(begun.elapsed() < Duration::from_secs(u64::from(seconds) * 2), "the changes took {:?}", begun.elapsed());

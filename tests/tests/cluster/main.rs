@@ -3,6 +3,8 @@
 //! The control plane's programs are those of `KUBEBUILDER_ASSETS`, else built once with Go. `TIDEGATE_TEST_CLUSTER=off` leaves these
 //! tests out, and says so.
 
+#![expect(clippy::indexing_slicing, reason = "a test may panic; JSON is indexed without one")]
+
 mod install;
 mod load;
 mod outage;

@@ -188,16 +188,16 @@ async fn new_files_are_found_and_what_is_no_manifest_is_left_alone(site: &Site) 
     let _app = site.service("app", 1).await?;
     let directory = site.directory()?;
     let tidegate = site.tidegate(&[]).await?;
-    // As with `kubectl apply -f DIR`, directories in the directory are not read.
     fs::write(directory.join("notes.txt"), "not YAML: [")?;
     fs::write(directory.join(".hidden.yaml"), "not YAML: [")?;
+    // Directories in the directory are read as well.
     fs::create_dir(directory.join("deeper"))?;
     fs::write(directory.join("deeper/new.yaml"), host(site, "deeper", "deeper.test")?)?;
     fs::write(directory.join("new.yml"), host(site, "new", "new.test")?)?;
     tidegate.becomes("http://new.test/", From("app-1")).await?;
-    tidegate.expect("http://deeper.test/", Status(404)).await?;
-    fs::rename(directory.join("deeper/new.yaml"), directory.join("moved.yaml"))?;
     tidegate.becomes("http://deeper.test/", From("app-1")).await?;
+    fs::rename(directory.join("deeper/new.yaml"), directory.join("moved.yaml"))?;
+    goes_on(&tidegate, "http://deeper.test/").await?;
     fs::rename(directory.join("moved.yaml"), directory.join("again.yaml"))?;
     goes_on(&tidegate, "http://deeper.test/").await?;
     fs::remove_file(directory.join("again.yaml"))?;

@@ -211,6 +211,20 @@ async fn a_class_kind_that_is_not_there_is_unavailable_until_it_is() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_class_kind_is_unavailable_only_once_it_is_refused_again_and_again() {
+    let refused = || Answer::Json(403, status(403, "forbidden"));
+    let class = json!({ "metadata": { "name": "c" }, "spec": {} });
+    let there = || Answer::Json(200, list(std::slice::from_ref(&class)));
+    // An API server that has just started refuses for a moment.
+    let script = Script::new(&[("ingressclasses", &[refused(), refused(), there()])]);
+    assert_eq!(script.watch(&[]).next(Kind::IngressClass).await, "*: c");
+    let script = Script::new(&[("ingressclasses", &[refused(), refused(), refused(), there()])]);
+    let mut events = script.watch(&[]);
+    assert_eq!(events.next(Kind::IngressClass).await, "unavailable forbidden (HTTP 403)");
+    assert_eq!(events.next(Kind::IngressClass).await, "*: c");
+}
+
+#[tokio::test(start_paused = true)]
 async fn several_namespaces_are_listed_each_for_itself_and_classes_once() {
     let script = Script::new(&[("services", &[services(&["a"])])]);
     let mut events = script.watch(&["x", "y"]);

@@ -29,11 +29,17 @@ pub(super) struct Trouble {
     /// The status of what was last said, 0 for trouble on the way to the API server; `None` when all is well.
     said: Option<u16>,
     unavailable: bool,
+    /// Refusals (403) of a kind that we can do without, one after the other.
+    refusals: u32,
 }
+
+/// Refusals in a row after which a kind that we can do without counts as not available. An API server that has just started
+/// refuses for a moment what it allows once it has read its roles.
+const REFUSALS: u32 = 3;
 
 impl Trouble {
     pub(super) fn new(kind: Kind, namespace: Option<Arc<str>>) -> Self {
-        Self { kind, namespace, pauses: pauses(), said: None, unavailable: false }
+        Self { kind, namespace, pauses: pauses(), said: None, unavailable: false, refusals: 0 }
     }
 
     /// All is well (again).
@@ -43,6 +49,7 @@ impl Trouble {
             self.pauses = pauses();
         }
         self.unavailable = false;
+        self.refusals = 0;
     }
 
     /// Judges an error, and logs it unless its like was logged last.
@@ -59,12 +66,13 @@ impl Trouble {
             return Outlook::Expired;
         }
         let dispensable = matches!(self.kind, Kind::IngressClass | Kind::ClassParameters);
-        self.unavailable = dispensable && matches!(status, 403 | 404);
+        self.refusals = if status == 403 { self.refusals.saturating_add(1) } else { 0 };
+        self.unavailable = dispensable && (status == 404 || self.refusals >= REFUSALS);
         if self.said != Some(status) {
             self.said = Some(status);
             let (kind, namespace) = (self.kind, self.namespace.as_deref());
-            if self.unavailable {
-                // Told as a finding.
+            if dispensable && matches!(status, 403 | 404) {
+                // Told as a finding once it is certain.
                 tracing::debug!(%kind, error = %text, "a kind of object is not available");
             } else if matches!(status, 401 | 403) {
                 tracing::error!(%kind, namespace, error = %text, "not allowed to read a kind of object that is needed; trying on");
