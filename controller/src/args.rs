@@ -80,6 +80,7 @@ pub struct QuickstartOptions {
 pub struct EchoOptions {
     /// Address to listen on in clear text (HTTP/1.1, and HTTP/2 by prior knowledge); repeatable; port 0 lets the system choose.
     /// [default: [::]:8080, if there is no --tls]
+    #[allow(rustdoc::broken_intra_doc_links, reason = "an address is no link")]
     #[arg(long, env = "TIDEGATE_LISTEN", value_name = "ADDR", value_delimiter = ',', value_parser = value::address)]
     pub listen: Vec<SocketAddr>,
     /// Address to listen on with TLS, under a self-signed certificate made at start; repeatable.

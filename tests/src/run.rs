@@ -49,7 +49,7 @@ impl std::fmt::Debug for Scenario {
 }
 
 impl Scenario {
-    /// Names a test. The macro [`scenarios!`](crate::scenarios) is easier.
+    /// Names a test. The macro [`scenarios!`](macro@crate::scenarios) is easier.
     #[must_use]
     pub fn new(name: &'static str, run: for<'a> fn(&'a Site) -> Running<'a>) -> Self {
         Self { name, run, alone: Alone::No }

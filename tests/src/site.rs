@@ -249,7 +249,7 @@ metadata: {name: $CLASS}
 spec: {controller: $CONTROLLER}
 ";
 
-/// Returns a Service with port 80, named `http`, for a slice made by [`slice`].
+/// Returns a Service with port 80, named `http`, for a slice made by [`slice()`].
 #[must_use]
 pub fn service(name: &str) -> String {
     format!(
