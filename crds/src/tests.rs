@@ -60,7 +60,7 @@ The API server refuses values that cannot be understood. Where there is none (`-
 Parameters of another kind or with `scope: Namespace` are told as `unsupported_parameters`, absent ones as `missing_parameters`; the class
 is then served with the defaults.
 
-The condition `Accepted` in the status says whether all settings are understood.
+The status has a place for the condition `Accepted`, whether all settings are understood; it is not written yet. What is not understood is told as a diagnostic of the object.
 
 ## Fields of `spec`
 
