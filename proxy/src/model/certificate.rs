@@ -80,6 +80,8 @@ impl Certificate {
         if names.is_empty() {
             names.extend(parsed.subject().iter_common_name().filter_map(|cn| cn.as_str().ok()).map(str::to_ascii_lowercase));
         }
+        // An empty name names nothing.
+        names.retain(|name| !name.is_empty());
         let time = |t: x509_parser::time::ASN1Time| {
             let seconds = u64::try_from(t.timestamp()).unwrap_or(0);
             SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(seconds)
