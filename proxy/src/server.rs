@@ -11,6 +11,7 @@
 
 mod accept;
 mod activity;
+mod ahead;
 mod connections;
 mod conversation;
 mod handshake;

@@ -88,6 +88,8 @@ labels! {
         Handshake = "handshake",
         /// No request is in flight on it.
         Idle = "idle",
+        /// It has been idle for long, and holds little memory until its next request.
+        Asleep = "asleep",
         /// At least one request is in flight on it.
         Active = "active",
     }

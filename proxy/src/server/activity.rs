@@ -18,6 +18,9 @@ use crate::observe::{ConnectionProtocol, ConnectionState};
 
 /// How long a handshake may still take once sockets are closed.
 const LAST_HANDSHAKE: Duration = Duration::from_secs(5);
+/// How long a connection of HTTP/1.1 is idle before what it holds of HTTP is given back. A client that asks more often than this never
+/// meets the cost of taking it up again.
+const SLEEP_AFTER: Duration = Duration::from_secs(2);
 /// How long a connection that never sent a byte is kept once sockets are closed: its first request may be under way.
 const FIRST_REQUEST: Duration = Duration::from_secs(1);
 
@@ -62,6 +65,8 @@ enum Doing {
 pub(super) enum Due {
     /// Nothing.
     Nothing,
+    /// To hold as little as can be until the next request: it is idle.
+    Sleep,
     /// An orderly end: no more requests than those that are served.
     Close,
     /// The end at once: a head did not arrive in time.
@@ -90,6 +95,7 @@ pub(super) struct Activity {
     /// For how long.
     blocked_since: Stopwatch,
     closing: AtomicBool,
+    asleep: AtomicBool,
     /// Whether the last request came with a body.
     had_body: AtomicBool,
     due: AtomicU8,
@@ -109,6 +115,7 @@ impl Activity {
             blocked: AtomicBool::new(false),
             blocked_since: Stopwatch::new(),
             closing: AtomicBool::new(false),
+            asleep: AtomicBool::new(false),
             had_body: AtomicBool::new(false),
             due: AtomicU8::new(Due::Nothing as u8),
             waker: AtomicWaker::new(),
@@ -208,6 +215,17 @@ impl Activity {
         self.due.store(Due::Nothing as u8, Relaxed);
     }
 
+    /// Notes that the connection holds as little as can be, until [`Activity::wake`].
+    pub(super) fn sleep(&self) {
+        self.asleep.store(true, Relaxed);
+        self.due.store(Due::Nothing as u8, Relaxed);
+    }
+
+    /// Notes that it does so no more.
+    pub(super) fn wake(&self) {
+        self.asleep.store(false, Relaxed);
+    }
+
     /// Returns where the connection stands for those who count.
     pub(super) fn stands(&self) -> (ConnectionProtocol, ConnectionState) {
         let protocol = match (self.speaks(Protocol::Http1), self.speaks(Protocol::Http2)) {
@@ -216,6 +234,7 @@ impl Activity {
             (false, false) => return (ConnectionProtocol::Unknown, ConnectionState::Handshake),
         };
         let state = match self.doing() {
+            Doing::Idle if self.asleep.load(Relaxed) => ConnectionState::Asleep,
             Doing::Opened | Doing::Handshake | Doing::Head | Doing::Idle => ConnectionState::Idle,
             // Over but open is a tunnel.
             Doing::Serving | Doing::Over => ConnectionState::Active,
@@ -230,7 +249,7 @@ impl Activity {
 
     /// Returns what is due, as of the last sweep and of what the connection did since.
     pub(super) fn due(&self) -> Due {
-        [Due::Close, Due::HeadLate, Due::CloseLate, Due::WriteStalled]
+        [Due::Sleep, Due::Close, Due::HeadLate, Due::CloseLate, Due::WriteStalled]
             .into_iter()
             .find(|&due| due as u8 == self.due.load(Relaxed))
             .unwrap_or(Due::Nothing)
@@ -252,8 +271,12 @@ impl Activity {
     pub(super) fn judge(&self, phase: Phase) {
         let due = self.what_is_due(phase);
         self.due.store(due as u8, Relaxed);
-        if due != Due::Nothing {
-            self.waker.wake();
+        if due != Due::Nothing
+            && let Some(waker) = self.waker.take()
+        {
+            waker.wake_by_ref();
+            // More may be due later.
+            self.waker.register(&waker);
         }
     }
 
@@ -262,7 +285,8 @@ impl Activity {
         if doing == Doing::Over {
             return Due::Nothing;
         }
-        if self.blocked.load(Relaxed) && self.blocked_since.reached(self.limits.write_timeout) {
+        let blocked = self.blocked.load(Relaxed);
+        if blocked && self.blocked_since.reached(self.limits.write_timeout) {
             return Due::WriteStalled;
         }
         let closing = self.closing.load(Relaxed);
@@ -282,6 +306,8 @@ impl Activity {
             Doing::Head if head_late => Due::HeadLate,
             Doing::Idle if sockets_close => Due::Close,
             Doing::Idle if self.since.reached(if http2 { self.limits.h2_idle } else { self.limits.keep_alive }) => Due::Close,
+            // HTTP/2 has no moment at which nothing of it must be kept.
+            Doing::Idle if !http2 && !closing && !blocked && !self.asleep.load(Relaxed) && self.since.reached(SLEEP_AFTER) => Due::Sleep,
             Doing::Opened | Doing::Handshake | Doing::Head | Doing::Serving | Doing::Idle | Doing::Over => Due::Nothing,
         }
     }
@@ -302,118 +328,4 @@ impl Drop for Serving {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const SECOND: Duration = Duration::from_secs(1);
-
-    fn opened(protocol: Protocol, phase: Phase) -> Arc<Activity> {
-        let activity = Activity::new(limits(), phase);
-        activity.begin_http(protocol);
-        Arc::new(activity)
-    }
-
-    fn limits() -> Arc<Limits> {
-        Arc::new(Limits {
-            header_timeout: 3 * SECOND,
-            keep_alive: 5 * SECOND,
-            h2_idle: 7 * SECOND,
-            write_timeout: 4 * SECOND,
-            ..Limits::default()
-        })
-    }
-
-    /// Sweeps until something is due; returns what, and after how many sweeps.
-    fn first_due(activity: &Activity, phase: Phase) -> (Due, u32) {
-        for sweep in 1..100 {
-            activity.sweep(SECOND, phase);
-            if activity.anything_due() {
-                return (activity.due(), sweep);
-            }
-        }
-        (Due::Nothing, 100)
-    }
-
-    #[test]
-    fn a_slow_head_an_idle_client_and_a_silent_one_have_limits_of_their_own() {
-        let silent = opened(Protocol::Http1, Phase::Serving);
-        assert_eq!(first_due(&silent, Phase::Serving), (Due::Close, 4));
-
-        let slow = opened(Protocol::Http1, Phase::Serving);
-        slow.bytes_came();
-        assert_eq!(first_due(&slow, Phase::Serving), (Due::HeadLate, 4));
-
-        let idle = opened(Protocol::Http1, Phase::Serving);
-        drop(idle.serve(RequestBody::None));
-        assert_eq!(first_due(&idle, Phase::Serving), (Due::Close, 6));
-        idle.bytes_came();
-        assert_eq!(first_due(&idle, Phase::Serving), (Due::HeadLate, 4));
-    }
-
-    #[test]
-    fn trickling_bytes_do_not_prolong_a_head() {
-        let slow = opened(Protocol::Http1, Phase::Serving);
-        slow.bytes_came();
-        slow.sweep(SECOND, Phase::Serving);
-        slow.bytes_came();
-        slow.sweep(SECOND, Phase::Serving);
-        slow.bytes_came();
-        assert_eq!(first_due(&slow, Phase::Serving), (Due::HeadLate, 2));
-    }
-
-    #[test]
-    fn nothing_is_due_while_a_request_is_served() {
-        for protocol in [Protocol::Http1, Protocol::Http2] {
-            let activity = opened(protocol, Phase::Closing);
-            let (one, two) = (activity.serve(RequestBody::None), activity.serve(RequestBody::None));
-            if protocol == Protocol::Http2 {
-                assert_eq!(first_due(&activity, Phase::Closing), (Due::Close, 1), "GOAWAY lets streams finish");
-                activity.close();
-            }
-            assert_eq!(first_due(&activity, Phase::Closing), (Due::Nothing, 100));
-            drop(one);
-            assert_eq!(first_due(&activity, Phase::Closing), (Due::Nothing, 100));
-            drop(two);
-            assert_ne!(first_due(&activity, Phase::Closing).0, Due::Nothing);
-        }
-    }
-
-    #[test]
-    fn only_a_client_that_takes_nothing_at_all_is_cut() {
-        let activity = opened(Protocol::Http1, Phase::Serving);
-        let serving = activity.serve(RequestBody::None);
-        for _ in 0..10 {
-            activity.write_waits();
-            activity.sweep(SECOND, Phase::Serving);
-            activity.sweep(SECOND, Phase::Serving);
-            activity.bytes_taken();
-        }
-        assert_eq!(activity.due(), Due::Nothing);
-        activity.write_waits();
-        assert_eq!(first_due(&activity, Phase::Serving), (Due::WriteStalled, 5));
-        drop(serving);
-    }
-
-    #[test]
-    fn http2_goes_away_at_the_drain_and_a_late_one_when_sockets_close() {
-        let early = opened(Protocol::Http2, Phase::Serving);
-        assert_eq!(first_due(&early, Phase::Draining), (Due::Close, 1));
-        let late = opened(Protocol::Http2, Phase::Draining);
-        late.sweep(SECOND, Phase::Draining);
-        assert_eq!(late.due(), Due::Nothing);
-        assert_eq!(first_due(&late, Phase::Closing), (Due::Close, 1));
-    }
-
-    #[test]
-    fn idle_http1_stays_while_draining_and_goes_when_sockets_close() {
-        let idle = opened(Protocol::Http1, Phase::Serving);
-        drop(idle.serve(RequestBody::None));
-        idle.sweep(SECOND, Phase::Draining);
-        assert_eq!(idle.due(), Due::Nothing);
-        assert_eq!(first_due(&idle, Phase::Closing), (Due::Close, 1));
-        idle.close();
-        idle.sweep(3 * SECOND, Phase::Closing);
-        idle.bytes_taken();
-        assert_eq!(first_due(&idle, Phase::Closing), (Due::CloseLate, 5), "an end that does not come");
-    }
-}
+mod tests;

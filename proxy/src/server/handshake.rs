@@ -6,7 +6,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use bytes::{Buf, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use rustls::server::Acceptor;
 use rustls::{HandshakeKind, ProtocolVersion};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -14,6 +14,7 @@ use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::activity::{Due, Protocol};
+use super::ahead::Ahead;
 use super::proxy_header::{self, InvalidProxyHeader, Parsed};
 use super::shared::Shared;
 use super::socket::BoundListener;
@@ -39,8 +40,8 @@ pub(super) struct Established {
 
 /// What HTTP is spoken over.
 pub(super) enum Transport {
-    Clear(ClientStream),
-    Tls(Box<TlsStream<ClientStream>>),
+    Clear(Box<Ahead<ClientStream>>),
+    Tls(Box<Ahead<TlsStream<Ahead<ClientStream>>>>),
 }
 
 /// Why HTTP did not begin.
@@ -91,11 +92,11 @@ pub(super) async fn establish(
     };
     if tls {
         let (stream, protocol) = accept_tls(shared, &mut connection, stream, ahead).await?;
-        return Ok(Established { transport: Transport::Tls(Box::new(stream)), protocol, connection });
+        let transport = Transport::Tls(Box::new(Ahead::new(Bytes::new(), stream)));
+        return Ok(Established { transport, protocol, connection });
     }
     let protocol = sniff(&mut stream, &mut ahead).await?;
-    stream.unread(ahead.freeze());
-    Ok(Established { transport: Transport::Clear(stream), protocol, connection })
+    Ok(Established { transport: Transport::Clear(Box::new(Ahead::new(ahead.freeze(), stream))), protocol, connection })
 }
 
 async fn read_proxy_header(stream: &mut ClientStream, ahead: &mut BytesMut) -> Result<Option<SocketAddr>, HandshakeError> {
@@ -119,7 +120,7 @@ async fn accept_tls(
     connection: &mut Connection,
     mut stream: ClientStream,
     mut ahead: BytesMut,
-) -> Result<(TlsStream<ClientStream>, Protocol), HandshakeError> {
+) -> Result<(TlsStream<Ahead<ClientStream>>, Protocol), HandshakeError> {
     if ahead.is_empty() && stream.read_buf(&mut ahead).await? == 0 {
         return Err(HandshakeError::Silent);
     }
@@ -129,7 +130,7 @@ async fn accept_tls(
         stream.shutdown().await?;
         return Err(HandshakeError::ClearText);
     }
-    stream.unread(ahead.freeze());
+    let stream = Ahead::new(ahead.freeze(), stream);
     let mut result = CountedHandshake { shared, result: TlsHandshake::TimedOut };
     let start = LazyConfigAcceptor::new(Acceptor::default(), stream).await.map_err(|error| result.failed(error))?;
     let config = {

@@ -16,6 +16,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio_rustls::server::TlsStream;
 
 use super::activity::{Activity, Due, Protocol};
+use super::ahead::Ahead;
 use super::conversation::{Conversation, Sending, Streams};
 use super::handshake::{Established, Transport};
 use super::stream::ClientStream;
@@ -54,15 +55,42 @@ pub(super) async fn serve(worker: &Rc<forward::Worker>, established: Established
     let conversation = Rc::new(Conversation { worker: Rc::clone(worker), connection: Rc::clone(&connection), activity });
     let ended = match (transport, protocol) {
         (Transport::Clear(stream), Protocol::Http1) => http1(stream, conversation).await,
-        (Transport::Tls(stream), Protocol::Http1) => http1(*stream, conversation).await,
-        (Transport::Clear(stream), Protocol::Http2) => http2(stream, conversation).await,
-        (Transport::Tls(stream), Protocol::Http2) => http2(*stream, conversation).await,
+        (Transport::Tls(stream), Protocol::Http1) => http1(stream, conversation).await,
+        (Transport::Clear(stream), Protocol::Http2) => Box::pin(http2(*stream, conversation)).await,
+        (Transport::Tls(stream), Protocol::Http2) => Box::pin(http2(*stream, conversation)).await,
     };
     (connection, ended)
 }
 
-async fn http1<S: OverTcp>(stream: S, conversation: Rc<Conversation>) -> Ended {
+/// Speaks HTTP/1 until the end. While the connection is idle for long, nothing of it is held but the stream.
+async fn http1<S: OverTcp>(mut stream: Box<Ahead<S>>, conversation: Rc<Conversation>) -> Ended {
     let activity = Arc::clone(&conversation.activity);
+    let ended = loop {
+        if stream.has_bytes() {
+            activity.bytes_came();
+        }
+        match Box::pin(converse(stream, &conversation)).await {
+            Conversed::Ended(ended) => break ended,
+            Conversed::Idle(idle) => stream = idle,
+        }
+        activity.sleep();
+        poll_fn(|cx| if activity.anything_due() { Poll::Ready(()) } else { stream.get_ref().tcp().poll_readable(cx) }).await;
+        activity.wake();
+    };
+    activity.end_http();
+    ended
+}
+
+/// How a conversation in HTTP/1 paused or ended.
+enum Conversed<S> {
+    Ended(Ended),
+    /// For now: the client says nothing.
+    Idle(Box<Ahead<S>>),
+}
+
+/// Speaks HTTP/1 until the end, or until the connection is idle for long.
+async fn converse<S: OverTcp>(stream: Box<Ahead<S>>, conversation: &Rc<Conversation>) -> Conversed<S> {
+    let activity = &conversation.activity;
     let limits = activity.limits();
     let mut builder = http1::Builder::new();
     // A client that closes its side while it waits counts as gone, so that its request does not occupy a backend for nobody.
@@ -70,23 +98,33 @@ async fn http1<S: OverTcp>(stream: S, conversation: Rc<Conversation>) -> Ended {
     if limits.headers > USUAL_HEADERS {
         builder.max_headers(limits.headers + 1);
     }
-    let service = service_fn(move |request| Rc::clone(&conversation).respond(request, None));
+    let service = service_fn(|request| Rc::clone(conversation).respond(request, None));
     let mut http = builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
-    let ended = drive(Pin::new(&mut http), &activity, Protocol::Http1).await;
-    activity.end_http();
+    let ended = match drive(Pin::new(&mut http), activity, Protocol::Http1).await {
+        Driven::Ended(ended) => ended,
+        Driven::Idle => {
+            // With nothing of a request read, what is left over is the stream alone; a piece of a head is read again.
+            let Some(parts) = http.into_parts() else { return Conversed::Ended(Ended::Orderly) };
+            let stream = parts.io.into_inner().into_inner();
+            return Conversed::Idle(Box::new(Ahead::new(parts.read_buf, stream)));
+        }
+    };
     let answered_early = match &ended {
         Ended::Orderly => activity.had_body(),
         Ended::Failed(error) => error.is_parse(),
         Ended::Cut(_) => false,
     };
     if answered_early && let Some(parts) = http.into_parts() {
-        linger(parts.io.into_inner().into_tcp()).await;
+        linger(parts.io.into_inner().into_inner().into_tcp()).await;
     }
-    ended
+    Conversed::Ended(ended)
 }
 
-async fn http2<S: OverTcp>(stream: S, conversation: Rc<Conversation>) -> Ended {
+async fn http2<S: OverTcp>(stream: Ahead<S>, conversation: Rc<Conversation>) -> Ended {
     let activity = Arc::clone(&conversation.activity);
+    if stream.has_bytes() {
+        activity.bytes_came();
+    }
     let limits = activity.limits();
     let streams = Streams::new(&conversation);
     let mut builder = http2::Builder::new(streams.clone());
@@ -101,17 +139,28 @@ async fn http2<S: OverTcp>(stream: S, conversation: Rc<Conversation>) -> Ended {
     builder.enable_connect_protocol();
     let service = service_fn(move |request| Rc::clone(&conversation).respond(request, Some(streams.begin())));
     let mut http = Box::pin(builder.serve_connection(TokioIo::new(stream), service));
-    let ended = drive(http.as_mut(), &activity, Protocol::Http2).await;
+    let driven = drive(http.as_mut(), &activity, Protocol::Http2).await;
     activity.end_http();
-    ended
+    match driven {
+        Driven::Ended(ended) => ended,
+        // Not of HTTP/2.
+        Driven::Idle => Ended::Orderly,
+    }
 }
 
 fn header_list_backstop(limits: &Limits) -> u32 {
     u32::try_from(limits.header_bytes + limits.target_bytes + BACKSTOP + FIELD_OVERHEAD * limits.headers).unwrap_or(u32::MAX)
 }
 
+/// Why a connection is not polled any more.
+enum Driven {
+    Ended(Ended),
+    /// It has been idle for long.
+    Idle,
+}
+
 /// Polls a connection to its end, and ends it when that is due.
-async fn drive<C: EndsOrderly>(mut http: Pin<&mut C>, activity: &Activity, protocol: Protocol) -> Ended {
+async fn drive<C: EndsOrderly>(mut http: Pin<&mut C>, activity: &Activity, protocol: Protocol) -> Driven {
     let mut registered = false;
     poll_fn(move |cx| {
         if !registered {
@@ -125,19 +174,20 @@ async fn drive<C: EndsOrderly>(mut http: Pin<&mut C>, activity: &Activity, proto
                 http.as_mut().end_orderly();
             }
             if let Poll::Ready(result) = http.as_mut().poll(cx) {
-                return Poll::Ready(result.map_or_else(Ended::Failed, |()| Ended::Orderly));
+                return Poll::Ready(Driven::Ended(result.map_or_else(Ended::Failed, |()| Ended::Orderly)));
             }
             if !activity.anything_due() {
                 return Poll::Pending;
             }
             match activity.due() {
                 Due::Nothing => return Poll::Pending,
+                Due::Sleep => return Poll::Ready(Driven::Idle),
                 // HTTP/1 has just been polled and has read nothing: it is idle still.
                 Due::Close => {
                     activity.close();
                     http.as_mut().end_orderly();
                 }
-                due @ (Due::HeadLate | Due::CloseLate | Due::WriteStalled) => return Poll::Ready(Ended::Cut(due)),
+                due @ (Due::HeadLate | Due::CloseLate | Due::WriteStalled) => return Poll::Ready(Driven::Ended(Ended::Cut(due))),
             }
         }
     })
@@ -155,18 +205,29 @@ async fn linger(mut stream: ClientStream) {
 /// A stream that HTTP is spoken over.
 trait OverTcp: AsyncRead + AsyncWrite + Unpin + Send + 'static {
     /// Returns the TCP stream beneath.
+    fn tcp(&self) -> &ClientStream;
+
+    /// Takes the TCP stream out.
     fn into_tcp(self) -> ClientStream;
 }
 
 impl OverTcp for ClientStream {
+    fn tcp(&self) -> &ClientStream {
+        self
+    }
+
     fn into_tcp(self) -> ClientStream {
         self
     }
 }
 
-impl OverTcp for TlsStream<ClientStream> {
+impl OverTcp for TlsStream<Ahead<ClientStream>> {
+    fn tcp(&self) -> &ClientStream {
+        self.get_ref().0.get_ref()
+    }
+
     fn into_tcp(self) -> ClientStream {
-        self.into_inner().0
+        self.into_inner().0.into_inner()
     }
 }
 

@@ -42,7 +42,7 @@ fn record_unread(worker: &Worker, connection: &Connection, reason: Reason) {
 /// Returns the reason of an end that is worth a line.
 fn reason(ended: &Ended) -> Option<Reason> {
     match ended {
-        Ended::Orderly | Ended::Cut(Due::Nothing | Due::Close | Due::CloseLate) => None,
+        Ended::Orderly | Ended::Cut(Due::Nothing | Due::Sleep | Due::Close | Due::CloseLate) => None,
         Ended::Cut(Due::HeadLate) => Some(Reason::HeaderTimeout),
         Ended::Cut(Due::WriteStalled) => Some(Reason::ClientGone),
         Ended::Failed(error) if error.is_parse_too_large() => {

@@ -1,4 +1,4 @@
-//! A client's TCP stream: gives back bytes that were read ahead, notes what the connection does, and holds its place.
+//! A client's TCP stream: notes what the connection does, and holds its place.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
@@ -17,8 +16,6 @@ use super::shared::Place;
 #[derive(Debug)]
 pub(super) struct ClientStream {
     tcp: TcpStream,
-    /// Bytes that were read to find out what is spoken.
-    ahead: Bytes,
     activity: Arc<Activity>,
     /// The connection counts for as long as its stream lives, also as a tunnel.
     _place: Place,
@@ -26,12 +23,12 @@ pub(super) struct ClientStream {
 
 impl ClientStream {
     pub(super) fn new(tcp: TcpStream, activity: Arc<Activity>, place: Place) -> Self {
-        Self { tcp, ahead: Bytes::new(), activity, _place: place }
+        Self { tcp, activity, _place: place }
     }
 
-    /// Gives bytes back, to be read again before any other.
-    pub(super) fn unread(&mut self, ahead: Bytes) {
-        self.ahead = ahead;
+    /// Is ready once there is something to be read, or an error.
+    pub(super) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.tcp.poll_read_ready(cx).map(drop)
     }
 
     fn wrote(&self, written: &Poll<io::Result<usize>>) {
@@ -46,15 +43,7 @@ impl AsyncRead for ClientStream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = buffer.filled().len();
-        if this.ahead.is_empty() {
-            std::task::ready!(Pin::new(&mut this.tcp).poll_read(cx, buffer))?;
-        } else {
-            let taken = this.ahead.len().min(buffer.remaining());
-            buffer.put_slice(&this.ahead.split_to(taken));
-            if this.ahead.is_empty() {
-                this.ahead = Bytes::new();
-            }
-        }
+        std::task::ready!(Pin::new(&mut this.tcp).poll_read(cx, buffer))?;
         if buffer.filled().len() > before {
             this.activity.bytes_came();
         }

@@ -176,7 +176,7 @@ where
             return Poll::Ready(established);
         }
         match activity.due() {
-            Due::Nothing => Poll::Pending,
+            Due::Nothing | Due::Sleep => Poll::Pending,
             due @ (Due::Close | Due::HeadLate | Due::CloseLate | Due::WriteStalled) => Poll::Ready(Err(HandshakeError::Late(due))),
         }
     })

@@ -8,6 +8,7 @@ mod drain;
 mod limits;
 mod proxy_protocol;
 mod serving;
+mod sleep;
 mod sockets;
 mod tables;
 mod tls;
