@@ -100,7 +100,8 @@ impl Download {
         self.lease = None;
         if let Some(mut record) = self.record.take() {
             record.received(self.upload.as_ref().map_or(0, Upload::bytes));
-            record.reason(reason);
+            // An endpoint that breaks off because the request's body did is not to blame.
+            record.reason(self.upload.as_ref().and_then(Upload::failed).unwrap_or(reason));
             record.finish();
         }
     }

@@ -58,7 +58,7 @@ pub(super) async fn dispatch(
     backend: &Forward,
     outgoing: &mut Outgoing,
     record: &mut Record,
-    now: Instant,
+    mut now: Instant,
 ) -> Result<Answered, ProxyError> {
     let upstream = &backend.upstream;
     let metrics = &worker.state.metrics;
@@ -75,16 +75,19 @@ pub(super) async fn dispatch(
         record.attempt(endpoint.at.address, &endpoint.at.name);
         if failure.is_some() {
             metrics.upstream_retry();
+            // What the tries before took is not this endpoint's doing.
+            now = Instant::now();
         }
-        let (channel, now) = match if spared { None } else { pool.reuse(outgoing.wanted) } {
+        let channel = match if spared { None } else { pool.reuse(outgoing.wanted) } {
             Some(channel) => {
                 metrics.upstream_reuse();
-                (channel, now)
+                channel
             }
             None => match pool.connect(outgoing.wanted, backend.timeouts.connect).await {
                 Ok(channel) => {
                     metrics.upstream_connect(UpstreamConnect::Ok);
-                    (channel, Instant::now())
+                    now = Instant::now();
+                    channel
                 }
                 Err(error) => {
                     metrics.upstream_connect(connect_label(error.kind));

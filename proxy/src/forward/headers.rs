@@ -162,8 +162,12 @@ pub(super) fn clean_request(headers: &mut HeaderMap, seen: Seen) -> bool {
 }
 
 /// Takes from a response what was meant for us alone, and adds `Server` and `Date` where the endpoint has set none.
+/// `Content-Length` gives way to `Transfer-Encoding` (RFC 9112 §6.3).
 pub(super) fn clean_response(headers: &mut HeaderMap, date: impl FnOnce() -> HeaderValue) {
     let seen = clean(headers);
+    if seen.has(Seen::TRANSFER_ENCODING) && seen.has(Seen::CONTENT_LENGTH) {
+        headers.remove(CONTENT_LENGTH);
+    }
     if !seen.has(Seen::SERVER) {
         headers.insert(SERVER, OUR_NAME);
     }

@@ -5,11 +5,13 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use socket2::TcpKeepalive;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -17,6 +19,9 @@ use tokio_rustls::client::TlsStream;
 
 use crate::error::{ProxyError, Reason, Retry};
 use crate::model::UpstreamProtocol;
+
+/// How long a silent connection to an endpoint is before it is probed, how often then, and how many probes may go unanswered.
+const PROBES: (Duration, Duration, u32) = (Duration::from_secs(30), Duration::from_secs(10), 3);
 
 /// Which HTTP a connection speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,7 +93,7 @@ impl Connector {
     pub async fn connect(&self, address: SocketAddr, protocol: UpstreamProtocol, wanted: Wanted) -> Result<(Stream, Version), ProxyError> {
         let tcp = TcpStream::connect(address).await.map_err(|error| failed(Reason::ConnectFailed, error))?;
         // Small requests must not wait for acknowledgements of earlier ones.
-        tcp.set_nodelay(true).map_err(|error| failed(Reason::ConnectFailed, error))?;
+        tcp.set_nodelay(true).and_then(|()| notice_death(&tcp)).map_err(|error| failed(Reason::ConnectFailed, error))?;
         let tls = || self.tls.as_ref().map_err(|error| ProxyError::new(Reason::Internal).with_source(error.clone()));
         let config = match (protocol, wanted) {
             (UpstreamProtocol::Http1, Wanted::Any | Wanted::Http1) | (UpstreamProtocol::H2c, Wanted::Http1) => {
@@ -108,6 +113,15 @@ impl Connector {
         };
         Ok((Stream::Tls(Box::new(tls)), version))
     }
+}
+
+/// Has the system find out when an endpoint's machine is gone without a word. HTTP/2's PING would do for HTTP/2 alone, and gRPC servers
+/// take it for abuse.
+fn notice_death(tcp: &TcpStream) -> io::Result<()> {
+    let socket = socket2::SockRef::from(tcp);
+    let (after, every, probes) = PROBES;
+    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(after).with_interval(every).with_retries(probes))?;
+    socket.set_tcp_user_timeout(Some(after + every * probes))
 }
 
 fn failed(kind: Reason, error: io::Error) -> ProxyError {

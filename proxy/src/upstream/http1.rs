@@ -9,6 +9,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
+use tokio::task::AbortHandle;
 
 use super::InFlight;
 use super::connect::Stream;
@@ -21,6 +22,7 @@ pub(super) struct Http1 {
     sender: RefCell<SendRequest<Body>>,
     home: Weak<EndpointPool>,
     in_flight: RefCell<Option<InFlight>>,
+    task: AbortHandle,
     /// How many sweeps it has been idle for.
     pub(super) sweeps: Cell<u32>,
 }
@@ -49,12 +51,19 @@ impl Http1 {
         let (sender, connection) = handshake(TokioIo::new(stream))
             .await
             .map_err(|error| ProxyError::new(Reason::ConnectFailed).with_retry(Retry::Unprocessed).with_source(error))?;
-        tokio::task::spawn_local(async move {
+        let task = tokio::task::spawn_local(async move {
             if let Err(error) = connection.with_upgrades().await {
                 tracing::debug!(%error, "connection to an endpoint ended");
             }
         });
-        Ok(Rc::new(Self { sender: RefCell::new(sender), home, in_flight: RefCell::new(None), sweeps: Cell::new(0) }))
+        let task = task.abort_handle();
+        Ok(Rc::new(Self { sender: RefCell::new(sender), home, in_flight: RefCell::new(None), task, sweeps: Cell::new(0) }))
+    }
+
+    /// Closes it at once, whatever it is doing. hyper itself would wait for an endpoint that has answered to take the rest of its
+    /// request, for ever if need be.
+    pub(super) fn abort(&self) {
+        self.task.abort();
     }
 
     pub(super) fn condition(&self) -> Condition {

@@ -21,6 +21,12 @@ use crate::error::{ProxyError, Reason, Retry};
 /// Largest header list that an endpoint may answer with, in bytes.
 const MAX_HEADER_LIST: u32 = 256 * 1024;
 
+/// How much an endpoint may send on one stream before its client takes it, in bytes.
+const STREAM_WINDOW: u32 = 512 * 1024;
+/// How much it may send on all streams together, in bytes: as much as the usual 128 streams hold, so that clients that take nothing do
+/// not stop those that do.
+const CONNECTION_WINDOW: u32 = 128 * STREAM_WINDOW;
+
 /// Stands for the number of streams before the endpoint's first SETTINGS have said it; no SETTINGS can.
 const UNKNOWN_STREAMS: usize = usize::MAX - 1;
 
@@ -64,6 +70,8 @@ impl Http2 {
         let (sender, connection) = Builder::new(spawner.clone())
             .initial_max_send_streams(UNKNOWN_STREAMS)
             .max_header_list_size(MAX_HEADER_LIST)
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
             .handshake(TokioIo::new(stream))
             .await
             .map_err(|error| failed().with_source(error))?;

@@ -285,6 +285,8 @@ impl EndpointPool {
         if idle.len() < worker.idle_per_endpoint && connection.condition() != Condition::Closed {
             idle.push(connection);
             worker.sweep_later();
+        } else {
+            connection.abort();
         }
     }
 
@@ -294,7 +296,13 @@ impl EndpointPool {
             sweeps.get() > most
         };
         let mut idle = self.idle.borrow_mut();
-        idle.retain(|connection| connection.condition() != Condition::Closed && !aged(&connection.sweeps));
+        idle.retain(|connection| {
+            let stays = connection.condition() != Condition::Closed && !aged(&connection.sweeps);
+            if !stays {
+                connection.abort();
+            }
+            stays
+        });
         let mut http2 = self.http2.borrow_mut();
         http2.retain(|connection| !(connection.is_closed() || connection.is_idle() && aged(&connection.sweeps)));
         !idle.is_empty() || !http2.is_empty()
