@@ -16,10 +16,10 @@ pub enum Reason {
     BadHost,
     /// Framing or a header breaks RFC 9110 or 9112.
     BadRequest,
+    /// Clear text came to a port that speaks TLS.
+    HttpOnHttps,
     /// The body has a transfer coding besides `chunked`, which is all that is understood.
     UnknownCoding,
-    /// The host belongs to another TLS profile than the one the connection was made with.
-    Misdirected,
     /// The target is longer than allowed.
     TargetTooLong,
     /// The header block is larger than allowed.
@@ -60,8 +60,6 @@ pub enum Reason {
     SendTimeout,
     /// The client went away before its answer.
     ClientGone,
-    /// The process serves as many connections as it may.
-    TooManyConnections,
     /// A part of the proxy failed on this request; the log says how.
     Internal,
 }
@@ -72,8 +70,8 @@ impl Reason {
         Self::BadPath,
         Self::BadHost,
         Self::BadRequest,
+        Self::HttpOnHttps,
         Self::UnknownCoding,
-        Self::Misdirected,
         Self::TargetTooLong,
         Self::HeadersTooLarge,
         Self::HeaderTimeout,
@@ -94,7 +92,6 @@ impl Reason {
         Self::ReadTimeout,
         Self::SendTimeout,
         Self::ClientGone,
-        Self::TooManyConnections,
         Self::Internal,
     ];
 
@@ -105,8 +102,8 @@ impl Reason {
             Self::BadPath => "bad_path",
             Self::BadHost => "bad_host",
             Self::BadRequest => "bad_request",
+            Self::HttpOnHttps => "http_on_https",
             Self::UnknownCoding => "unknown_coding",
-            Self::Misdirected => "misdirected",
             Self::TargetTooLong => "target_too_long",
             Self::HeadersTooLarge => "headers_too_large",
             Self::HeaderTimeout => "header_timeout",
@@ -127,7 +124,6 @@ impl Reason {
             Self::ReadTimeout => "read_timeout",
             Self::SendTimeout => "send_timeout",
             Self::ClientGone => "client_gone",
-            Self::TooManyConnections => "too_many_connections",
             Self::Internal => "internal",
         }
     }
@@ -136,18 +132,15 @@ impl Reason {
     #[must_use]
     pub fn status(self) -> StatusCode {
         match self {
-            Self::BadPath | Self::BadHost | Self::BadRequest => StatusCode::BAD_REQUEST,
+            Self::BadPath | Self::BadHost | Self::BadRequest | Self::HttpOnHttps => StatusCode::BAD_REQUEST,
             // RFC 9112 §6.1.
             Self::UnknownCoding => StatusCode::NOT_IMPLEMENTED,
-            Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
             Self::TargetTooLong => StatusCode::URI_TOO_LONG,
             Self::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::HeaderTimeout | Self::BodyTimeout | Self::ClientGone => StatusCode::REQUEST_TIMEOUT,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::NoHost | Self::NoPath => StatusCode::NOT_FOUND,
-            Self::NoService | Self::NoEndpoints | Self::UnsupportedBackend | Self::ProtectionRefused | Self::TooManyConnections => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::NoService | Self::NoEndpoints | Self::UnsupportedBackend | Self::ProtectionRefused => StatusCode::SERVICE_UNAVAILABLE,
             Self::Redirect | Self::HttpsRedirect => StatusCode::PERMANENT_REDIRECT,
             Self::ConnectFailed | Self::UpstreamTls | Self::UpstreamReset => StatusCode::BAD_GATEWAY,
             Self::ConnectTimeout | Self::ReadTimeout | Self::SendTimeout => StatusCode::GATEWAY_TIMEOUT,
@@ -170,7 +163,7 @@ impl Reason {
             Self::BadPath
             | Self::BadHost
             | Self::BadRequest
-            | Self::Misdirected
+            | Self::HttpOnHttps
             | Self::TargetTooLong
             | Self::HeadersTooLarge
             | Self::HeaderTimeout
@@ -191,7 +184,7 @@ impl Reason {
             | Self::UpstreamReset
             | Self::ReadTimeout
             | Self::SendTimeout => Blame::Endpoint,
-            Self::UnknownCoding | Self::TooManyConnections | Self::Internal => Blame::Proxy,
+            Self::UnknownCoding | Self::Internal => Blame::Proxy,
         }
     }
 }

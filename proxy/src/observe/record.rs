@@ -226,7 +226,7 @@ impl Record {
 impl Drop for Record {
     fn drop(&mut self) {
         if !self.finished {
-            self.reason.get_or_insert(Reason::ClientGone);
+            self.reason.get_or_insert(if std::thread::panicking() { Reason::Internal } else { Reason::ClientGone });
         }
         let status = self.status.unwrap_or_else(|| match self.reason {
             Some(Reason::ClientGone) | None => CLIENT_GONE,
@@ -438,5 +438,17 @@ mod tests {
         };
         let record = Record::begin(&observer, client, &parts);
         assert!(record.details.is_none());
+    }
+
+    #[test]
+    fn a_panic_is_ours_and_not_the_clients() {
+        let case = case("$status $reason");
+        let record = case.begin(get("/"));
+        let fault = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || {
+            let _record = record;
+            std::panic::resume_unwind(Box::new("as a fault of ours would"));
+        }));
+        assert!(fault.is_err());
+        assert_eq!(case.lines(), "500 internal\n");
     }
 }

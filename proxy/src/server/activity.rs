@@ -21,6 +21,11 @@ const LAST_HANDSHAKE: Duration = Duration::from_secs(5);
 /// How long a connection of HTTP/1.1 is idle before what it holds of HTTP is given back. A client that asks more often than this never
 /// meets the cost of taking it up again.
 const SLEEP_AFTER: Duration = Duration::from_secs(2);
+/// How long HTTP/2 may take to end, however much its client says meanwhile: an answer to a ping takes none of a response.
+const LONGEST_CLOSE: Duration = Duration::from_secs(5 * 60);
+/// How many requests a client may give up between two sweeps. A page that is left gives up a hundred at once; to open and reset streams
+/// without end is an attack (CVE-2023-44487).
+const MOST_CANCELLED: u32 = 500;
 /// How long a connection that never sent a byte is kept once sockets are closed: its first request may be under way.
 const FIRST_REQUEST: Duration = Duration::from_secs(1);
 
@@ -95,6 +100,10 @@ pub(super) struct Activity {
     /// For how long.
     blocked_since: Stopwatch,
     closing: AtomicBool,
+    /// For how long.
+    closing_since: Stopwatch,
+    /// Requests that the client gave up since the last sweep.
+    cancelled: AtomicU32,
     asleep: AtomicBool,
     /// Whether the last request came with a body.
     had_body: AtomicBool,
@@ -115,6 +124,8 @@ impl Activity {
             blocked: AtomicBool::new(false),
             blocked_since: Stopwatch::new(),
             closing: AtomicBool::new(false),
+            closing_since: Stopwatch::new(),
+            cancelled: AtomicU32::new(0),
             asleep: AtomicBool::new(false),
             had_body: AtomicBool::new(false),
             due: AtomicU8::new(Due::Nothing as u8),
@@ -203,6 +214,11 @@ impl Activity {
         Serving(Arc::clone(self))
     }
 
+    /// Notes that the client gave up a request before it was answered.
+    pub(super) fn request_cancelled(&self) {
+        self.cancelled.store(self.cancelled.load(Relaxed).saturating_add(1), Relaxed);
+    }
+
     /// Whether the last request came with a body, which may not have been read to its end.
     pub(super) fn had_body(&self) -> bool {
         self.had_body.load(Relaxed)
@@ -211,6 +227,7 @@ impl Activity {
     /// Notes that an orderly end has begun.
     pub(super) fn close(&self) {
         self.closing.store(true, Relaxed);
+        self.closing_since.restart();
         self.since.restart();
         self.due.store(Due::Nothing as u8, Relaxed);
     }
@@ -264,7 +281,9 @@ impl Activity {
     pub(super) fn sweep(&self, passed: Duration, phase: Phase) {
         self.since.sweep(passed);
         self.blocked_since.sweep(passed);
+        self.closing_since.sweep(passed);
         self.judge(phase);
+        self.cancelled.store(0, Relaxed);
     }
 
     /// Finds what is due in this phase, and wakes the connection if something is.
@@ -289,14 +308,17 @@ impl Activity {
         if blocked && self.blocked_since.reached(self.limits.write_timeout) {
             return Due::WriteStalled;
         }
-        let closing = self.closing.load(Relaxed);
+        let (closing, http2) = (self.closing.load(Relaxed), self.speaks(Protocol::Http2));
         if closing && doing != Doing::Serving {
             // What was written last may still be on its way: the end is late only when the client takes none of it.
-            return if self.since.reached(self.limits.write_timeout) { Due::CloseLate } else { Due::Nothing };
+            let late = self.since.reached(self.limits.write_timeout) || (http2 && self.closing_since.reached(LONGEST_CLOSE));
+            return if late { Due::CloseLate } else { Due::Nothing };
         }
-        let http2 = self.speaks(Protocol::Http2);
         let sockets_close = phase >= Phase::Closing;
         if http2 && !closing && (sockets_close || (phase == Phase::Draining && !self.late)) {
+            return Due::Close;
+        }
+        if http2 && !closing && self.cancelled.load(Relaxed) > MOST_CANCELLED {
             return Due::Close;
         }
         let head_late = self.since.reached(self.limits.header_timeout);

@@ -44,11 +44,28 @@ impl Conversation {
     ) -> Result<Response<Sending>, Infallible> {
         let serving = self.activity.serve(if request.body().is_end_stream() { RequestBody::None } else { RequestBody::Some });
         let http1 = request.version() < Version::HTTP_2;
+        let mut unanswered = Unanswered { activity: &self.activity, over: false };
         let mut response = survive(forward::forward(&self.worker, &self.connection, request.map(Body::Incoming))).await;
+        unanswered.over = true;
+        drop(unanswered);
         if http1 && self.worker.drain.has_begun() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         Ok(response.map(|body| Sending { body, rest: Bytes::new(), stream, _serving: serving }))
+    }
+}
+
+/// A request that was not answered yet. Dropped before it is over, its client has given it up.
+struct Unanswered<'a> {
+    activity: &'a Activity,
+    over: bool,
+}
+
+impl Drop for Unanswered<'_> {
+    fn drop(&mut self) {
+        if !self.over {
+            self.activity.request_cancelled();
+        }
     }
 }
 

@@ -33,6 +33,10 @@ const FIELD_OVERHEAD: usize = 32;
 const H2_PING: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(20));
 /// How much of a response waits in an HTTP/2 stream for a client that is slower than its backend, in bytes.
 const H2_SEND_BUFFER: usize = 128 * 1024;
+/// How much a client may send on one HTTP/2 stream before its backend takes it, in bytes.
+const H2_STREAM_WINDOW: u32 = 256 * 1024;
+/// How much it may send on all streams together, in bytes: many uploads that stand still do not stop another.
+const H2_CONNECTION_WINDOW: u32 = 64 * H2_STREAM_WINDOW;
 /// How long bytes are still taken from a client that goes on sending after the last answer.
 const LINGER: Duration = Duration::from_secs(5);
 
@@ -134,6 +138,8 @@ async fn http2<S: OverTcp>(stream: Ahead<S>, conversation: Rc<Conversation>) -> 
         .max_concurrent_streams(limits.h2_streams)
         .max_header_list_size(header_list_backstop(limits))
         .max_send_buf_size(H2_SEND_BUFFER)
+        .initial_stream_window_size(H2_STREAM_WINDOW)
+        .initial_connection_window_size(H2_CONNECTION_WINDOW)
         .keep_alive_interval(interval)
         .keep_alive_timeout(timeout);
     builder.enable_connect_protocol();

@@ -20,6 +20,7 @@ use super::socket::BoundListener;
 use super::stream::ClientStream;
 use super::{accept, http, report};
 use crate::forward;
+use crate::observe::ClientFacts;
 
 /// What a worker's tasks share.
 pub(super) struct WorkerThread {
@@ -155,7 +156,12 @@ impl WorkerThread {
                     let (connection, ended) = Box::pin(http::serve(&forward, established, activity)).await;
                     report::ended(&forward, &connection, &ended);
                 }
-                Err(failure) => report::not_established(&listener.name, peer, &failure),
+                Err(failure) => {
+                    let (server_name, tls_version) = (None, None);
+                    let local_port = listener.address.port();
+                    let client = ClientFacts { client: peer, listener: &listener.name, local_port, scheme, server_name, tls_version };
+                    report::not_established(&forward, client, &failure);
+                }
             }
         });
     }

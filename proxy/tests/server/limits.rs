@@ -210,6 +210,10 @@ async fn what_is_refused_before_a_request_stands_has_its_line_and_its_count() {
     let at = address(&running, "http");
     let heads = [
         "GET / HTTP/1.1\r\nHost: ".to_owned(),
+        // It could become HTTP/2's preface.
+        "P".to_owned(),
+        // Frames of HTTP/2 that make no sense.
+        "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\x01\x04\0\0\0\0\0\0".to_owned(),
         "GET / HTTP/1.1\r\nHost test\r\n\r\n".to_owned(),
         format!("GET / HTTP/1.1\r\nHost: test\r\nX: {}\r\n\r\n", "x".repeat(200 * 1024)),
         format!("GET /{} HTTP/1.1\r\nHost: test\r\n\r\n", "x".repeat(70 * 1024)),
@@ -219,8 +223,8 @@ async fn what_is_refused_before_a_request_stands_has_its_line_and_its_count() {
         stream.write_all(head.as_bytes()).await.unwrap();
         closed(&mut stream).await;
     }
-    for reason in ["header_timeout", "bad_request", "headers_too_large", "target_too_long"] {
-        let counted = format!("tidegate_answers_total{{reason=\"{reason}\"}} 1");
+    for (reason, count) in [("header_timeout", 2), ("bad_request", 2), ("headers_too_large", 1), ("target_too_long", 1)] {
+        let counted = format!("tidegate_answers_total{{reason=\"{reason}\"}} {count}");
         eventually(&counted, || {
             let mut text = String::new();
             prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();

@@ -162,13 +162,16 @@ async fn handshakes_and_connections_are_counted() {
 #[tokio::test]
 async fn http_on_an_https_port_is_told_so() {
     let https = Https::new();
-    let running = start(settings(), vec![https.listener(&https.authority.issue(&["shop.test"]))]);
+    let (state, show) = counting();
+    let running = start_with(settings(), vec![https.listener(&https.authority.issue(&["shop.test"]))], state);
     let mut stream = TcpStream::connect(address(&running, "https")).await.unwrap();
     stream.write_all(HEAD.as_bytes()).await.unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     assert!(head.starts_with("HTTP/1.1 400 ") && head.contains(&format!("content-length: {}", body.len())), "{answer}");
+    let counted = r#"tidegate_answers_total{reason="http_on_https"} 1"#;
+    eventually(counted, || show().contains(counted)).await;
 }
 
 #[tokio::test]

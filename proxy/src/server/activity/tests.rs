@@ -159,3 +159,32 @@ fn whoever_is_woken_once_is_woken_again() {
         assert_eq!(bell.0.load(Relaxed), times);
     }
 }
+
+#[test]
+fn pings_do_not_hold_up_the_end_of_http2_for_ever() {
+    let stuck = opened(Protocol::Http2, Phase::Serving);
+    drop(stuck.serve(RequestBody::None));
+    stuck.close();
+    let mut sweeps = 0_u64;
+    while stuck.due() == Due::Nothing && sweeps < 1000 {
+        stuck.bytes_taken();
+        stuck.sweep(SECOND, Phase::Serving);
+        sweeps += 1;
+    }
+    assert_eq!((stuck.due(), sweeps - 1), (Due::CloseLate, LONGEST_CLOSE.as_secs()));
+}
+
+#[test]
+fn a_client_that_gives_up_request_after_request_is_sent_away() {
+    let busy = opened(Protocol::Http2, Phase::Serving);
+    let _serving = busy.serve(RequestBody::None);
+    let give_up = |requests| (0..requests).for_each(|_| busy.request_cancelled());
+    for _ in 0..5 {
+        give_up(MOST_CANCELLED);
+        busy.sweep(SECOND, Phase::Serving);
+        assert_eq!(busy.due(), Due::Nothing);
+    }
+    give_up(MOST_CANCELLED + 1);
+    busy.sweep(SECOND, Phase::Serving);
+    assert_eq!(busy.due(), Due::Close);
+}
