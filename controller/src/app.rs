@@ -9,6 +9,7 @@
 
 mod bind;
 pub mod certificate;
+mod descriptors;
 mod flags;
 mod input;
 pub mod logging;

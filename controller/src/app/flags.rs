@@ -8,6 +8,7 @@ use tidegate_proxy::model::{Certificate, CidrSet, InvalidCidr, Limits, Scheme};
 use tidegate_proxy::settings::Settings;
 use tidegate_proxy::table::SessionTickets;
 
+use super::descriptors;
 use crate::args::{NamespacedName, PortName, ServeOptions, ServiceReference};
 use crate::object::{Kind, ObjectRef};
 use crate::snapshot::PortRef;
@@ -20,13 +21,16 @@ pub(super) const HTTPS: &str = "https";
 
 /// Returns how the process is laid out.
 pub(super) fn settings(options: &ServeOptions) -> Settings {
+    let defaults = Settings::default();
     Settings {
+        max_connections: descriptors::connections(defaults.max_connections),
         workers: workers(options),
         drain_min: options.process.drain_min(),
         drain_max: options.process.drain_max,
+        reason_header: options.process.reason_header,
         access_log: options.access_log.access_log.clone(),
         access_log_format: options.access_log.access_log_format.clone(),
-        ..Settings::default()
+        ..defaults
     }
 }
 

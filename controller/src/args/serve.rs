@@ -176,6 +176,10 @@ pub struct ProcessOptions {
     #[arg(long, env = "TIDEGATE_DRAIN_MAX", value_name = "DURATION", default_value = "240s", allow_hyphen_values = true,
           value_parser = value::duration)]
     pub drain_max: Duration,
+    /// Tell clients why Tidegate answers a request itself, in X-Tidegate-Reason
+    #[arg(long, env = "TIDEGATE_REASON_HEADER", value_name = "BOOL", default_value_t = false, num_args = 0..=1,
+          require_equals = true, default_missing_value = "true", action = ArgAction::Set, value_parser = BoolishValueParser::new())]
+    pub reason_header: bool,
 }
 
 /// What the process logs of itself, on standard error.
