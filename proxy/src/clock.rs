@@ -2,7 +2,8 @@
 //!
 //! Almost no deadline is ever reached, so that setting and dropping one must be cheap and only expiry may cost. All deadlines of a
 //! worker lie in one slab that one task watches with one timer; it sleeps until the earliest that was ever set, which is
-//! rarely sooner than the shortest timeout in use. A deadline never fires early.
+//! rarely sooner than the shortest timeout in use. A deadline never fires early; it may be late by as much as 25 ms, so that many that are
+//! due one after the other are looked for together.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -12,6 +13,9 @@ use std::time::{Duration, SystemTime};
 
 use http::HeaderValue;
 use tokio::time::{Instant, sleep_until};
+
+/// How long after deadlines were looked for they are looked for again at the earliest.
+const GRAIN: Duration = Duration::from_millis(25);
 
 /// The time of one worker. Clones share one state; not for other threads.
 #[derive(Debug, Clone)]
@@ -108,8 +112,9 @@ async fn watch(shared: Rc<Shared>) {
                 }
                 return Poll::Pending;
             }
-            let earliest = shared.slab.borrow_mut().fire(Instant::now());
-            shared.earliest.set(earliest);
+            let now = Instant::now();
+            let earliest = shared.slab.borrow_mut().fire(now);
+            shared.earliest.set(earliest.map(|earliest| earliest.max(now + GRAIN)));
         }
         *shared.watcher.borrow_mut() = None;
         Poll::Ready(())

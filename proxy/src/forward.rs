@@ -5,6 +5,7 @@ mod client;
 mod dispatch;
 mod facts;
 mod headers;
+mod saved_head;
 mod upgrade;
 mod worker;
 

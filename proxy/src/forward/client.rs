@@ -89,11 +89,16 @@ impl Client {
     }
 }
 
+/// How many clients' addresses a worker has written down: each has its place, which it may share with others.
+const ADDRESSES: usize = 256;
+/// How many ports: those of the listeners, as a rule.
+const PORTS: usize = 8;
+
 /// Values that a worker writes again and again, and its source of request IDs.
 #[derive(Debug)]
 pub(super) struct Memo {
-    address: RefCell<(IpAddr, HeaderValue)>,
-    port: RefCell<(u16, HeaderValue)>,
+    addresses: RefCell<Vec<(IpAddr, HeaderValue)>>,
+    ports: RefCell<Vec<(u16, HeaderValue)>>,
     random: Cell<[u64; 2]>,
 }
 
@@ -102,36 +107,33 @@ impl Memo {
         let unspecified = IpAddr::from([0, 0, 0, 0]);
         let seed = || RandomState::new().hash_one(std::process::id());
         Self {
-            address: RefCell::new((unspecified, written(unspecified))),
-            port: RefCell::new((80, written(80))),
+            addresses: RefCell::new(vec![(unspecified, written(unspecified)); ADDRESSES]),
+            ports: RefCell::new(vec![(0, written(0)); PORTS]),
             random: Cell::new([seed() | 1, seed()]),
         }
     }
 
     fn address(&self, address: IpAddr) -> HeaderValue {
-        let mut memo = self.address.borrow_mut();
-        if memo.0 != address {
-            *memo = (address, written(address));
-        }
-        memo.1.clone()
+        let place = |octets: &[u8]| octets.iter().fold(0, |sum: u8, octet| sum.wrapping_mul(31).wrapping_add(*octet));
+        let place = match address {
+            IpAddr::V4(address) => place(&address.octets()),
+            IpAddr::V6(address) => place(&address.octets()),
+        };
+        remembered(&mut self.addresses.borrow_mut(), usize::from(place) % ADDRESSES, address)
     }
 
     fn port(&self, port: u16) -> HeaderValue {
-        let mut memo = self.port.borrow_mut();
-        if memo.0 != port {
-            *memo = (port, written(port));
-        }
-        memo.1.clone()
+        remembered(&mut self.ports.borrow_mut(), usize::from(port) % PORTS, port)
     }
 
     /// Makes an ID of 128 random bits. They tell requests apart; they are no secret.
     fn request_id(&self) -> HeaderValue {
-        let id = u128::from(self.next()) << 64 | u128::from(self.next());
+        const DIGITS: [u8; 16] = *b"0123456789abcdef";
+        let digit = |four_bits: u8| DIGITS.get(usize::from(four_bits & 15)).copied().unwrap_or(b'0');
         let mut text = [0; 32];
-        let digits = b"0123456789abcdef";
-        for (at, place) in text.iter_mut().enumerate() {
-            let digit = usize::try_from((id >> (124 - 4 * at)) & 15).unwrap_or_default();
-            *place = digits.get(digit).copied().unwrap_or(b'0');
+        let bytes = self.next().to_be_bytes().into_iter().chain(self.next().to_be_bytes());
+        for (place, byte) in text.as_chunks_mut().0.iter_mut().zip(bytes) {
+            *place = [digit(byte >> 4), digit(byte)];
         }
         HeaderValue::from_bytes(&text).unwrap_or(HTTP)
     }
@@ -143,6 +145,19 @@ impl Memo {
         s1 ^= s0;
         self.random.set([s0.rotate_left(49) ^ s1 ^ (s1 << 21), s1.rotate_left(28)]);
         result
+    }
+}
+
+/// Returns the value that is written for this, from its place if it is there, else from now on.
+fn remembered<T: PartialEq + Copy + std::fmt::Display>(memo: &mut [(T, HeaderValue)], place: usize, of: T) -> HeaderValue {
+    match memo.get_mut(place) {
+        Some((known, value)) => {
+            if *known != of {
+                (*known, *value) = (of, written(of));
+            }
+            value.clone()
+        }
+        None => written(of),
     }
 }
 
@@ -293,5 +308,18 @@ mod tests {
             assert!(one.len() == 32 && one.bytes().all(|b| b.is_ascii_hexdigit() && !b.is_ascii_uppercase()), "{one}");
         }
         assert_eq!(made.iter().collect::<std::collections::BTreeSet<_>>().len(), made.len());
+    }
+
+    #[test]
+    fn every_client_is_told_by_its_own_address_whatever_was_told_before() {
+        let memo = Memo::new();
+        for _ in 0..2 {
+            for last in 0..=255_u8 {
+                for address in [IpAddr::from([192, 0, last, 7]), IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, u16::from(last)])] {
+                    assert_eq!(memo.address(address), address.to_string());
+                }
+            }
+        }
+        assert_eq!([80, 88, 0, 443].map(|port| memo.port(port)), ["80", "88", "0", "443"]);
     }
 }

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use super::Worker;
 use super::headers::TRAILERS;
+use super::saved_head::SavedHead;
 use crate::body::{Body, Progress, Replay, Upload};
 use crate::error::{ProxyError, Reason, Retry};
 use crate::model::{Timeouts, UpstreamProtocol};
@@ -35,7 +36,7 @@ pub(super) struct Outgoing {
 }
 
 /// What of a request can be sent again.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub(super) struct Head {
     pub(super) method: Method,
     pub(super) target: Uri,
@@ -158,10 +159,11 @@ impl Outgoing {
             None => Body::Empty,
             Some(upload) => Body::Upload(upload.attempt(replay, now).ok_or_else(|| ProxyError::new(Reason::UpstreamReset))?),
         };
-        let head = match replay {
-            Replay::Keep => self.head.clone(),
-            Replay::Forget => std::mem::take(&mut self.head),
+        let saved = match replay {
+            Replay::Keep => Some(SavedHead::of(&self.head, &worker.saved_heads)),
+            Replay::Forget => None,
         };
+        let head = std::mem::take(&mut self.head);
         let request = match channel.version() {
             Version::Http1 => head.into_http1(body),
             Version::Http2 => head.into_http2(body, backend.upstream.key.protocol, self.trailers)?,
@@ -175,8 +177,10 @@ impl Outgoing {
                 Ok(response)
             }
             Err((error, returned)) => {
-                if let (Replay::Forget, Some(request)) = (replay, returned) {
-                    self.head = Head::returned(*request);
+                match (saved, returned) {
+                    (Some(saved), _) => self.head = saved.restore().ok_or_else(|| ProxyError::new(Reason::Internal))?,
+                    (None, Some(request)) => self.head = Head::returned(*request),
+                    (None, None) => {}
                 }
                 Err(error)
             }

@@ -202,6 +202,10 @@ fn clean_seen(headers: &mut HeaderMap, seen: Seen) {
 }
 
 fn remove_named_by_connection(headers: &mut HeaderMap) {
+    if names_nothing(headers) {
+        headers.remove(CONNECTION);
+        return;
+    }
     let values: Vec<HeaderValue> = match headers.entry(CONNECTION) {
         Entry::Occupied(entry) => entry.remove_entry_mult().1.collect(),
         Entry::Vacant(_) => return,
@@ -218,6 +222,13 @@ fn remove_named_by_connection(headers: &mut HeaderMap) {
             headers.remove(name);
         }
     }
+}
+
+/// Whether `Connection` says what it almost always says, which names no field.
+fn names_nothing(headers: &HeaderMap) -> bool {
+    let mut values = headers.get_all(CONNECTION).iter();
+    let usual = |value: &HeaderValue| [&b"keep-alive"[..], b"close"].iter().any(|usual| value.as_bytes().eq_ignore_ascii_case(usual));
+    values.next().is_some_and(usual) && values.next().is_none()
 }
 
 /// Returns the elements of a comma-separated field; one that is not text has none.

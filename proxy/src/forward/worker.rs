@@ -14,6 +14,7 @@ use super::Connection;
 use super::client::{Client, Memo};
 use super::facts::Facts;
 use super::headers::Trust;
+use super::saved_head::Buffers;
 use crate::clock::Clock;
 use crate::drain::Drain;
 use crate::error::Reason;
@@ -41,6 +42,7 @@ pub struct Worker {
     pub clock: Clock,
     pub(super) pools: Pools,
     pub(super) memo: Memo,
+    pub(super) saved_heads: Buffers,
     pub(super) observer: Rc<Observer>,
     seen_table: RefCell<Cache<Arc<ArcSwap<Table>>, Arc<Table>>>,
     seen_retirements: Cell<u64>,
@@ -77,6 +79,7 @@ impl Worker {
             pools: Pools::new(Connector::new(), settings.idle_per_endpoint, settings.upstream_idle),
             clock: Clock::new(),
             memo: Memo::new(),
+            saved_heads: Buffers::default(),
             observer: state.log.observer(),
             seen_table: RefCell::new(Cache::new(Arc::clone(&table))),
             seen_retirements: Cell::new(0),

@@ -1,8 +1,9 @@
 //! A map from hosts to values that is cheap to change: a copy shares all but the touched parts.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 use std::sync::Arc;
+
+use hashbrown::{DefaultHashBuilder, HashTable};
 
 use super::{HostMatch, HostName};
 
@@ -15,61 +16,62 @@ const PARTS: usize = 256;
 /// a table share everything that did not change.
 #[derive(Clone)]
 pub struct HostMap<T> {
-    hasher: RandomState,
+    hasher: DefaultHashBuilder,
     exact: Parts<T>,
     one_label: Parts<T>,
     many_labels: Parts<T>,
     any: Option<T>,
 }
 
+/// Tables, each with the names of one part, and how many names there are. A name is hashed once, for the part and within it.
 #[derive(Clone)]
-struct Parts<T>(Arc<[Arc<HashMap<HostName, T, RandomState>>]>, usize);
+struct Parts<T>(Arc<[Arc<HashTable<(HostName, T)>>]>, usize);
 
 impl<T: Clone> Parts<T> {
-    fn new(hasher: &RandomState) -> Self {
-        let empty = Arc::new(HashMap::with_hasher(hasher.clone()));
+    fn new() -> Self {
+        let empty = Arc::new(HashTable::new());
         Self(std::iter::repeat_with(|| Arc::clone(&empty)).take(PARTS).collect(), 0)
     }
 
-    fn get(&self, hasher: &RandomState, name: &str) -> Option<&T> {
+    fn get(&self, hasher: &DefaultHashBuilder, name: &str) -> Option<&T> {
         if self.1 == 0 {
             return None;
         }
-        self.0.get(part(hasher, name))?.get(name)
+        let hash = hasher.hash_one(name);
+        self.0.get(part(hash))?.find(hash, |(known, _)| known.as_str() == name).map(|(_, value)| value)
     }
 
-    fn set(&mut self, hasher: &RandomState, name: &HostName, value: Option<T>) {
+    fn set(&mut self, hasher: &DefaultHashBuilder, name: &HostName, value: Option<T>) {
+        let hash = hasher.hash_one(name.as_str());
         let parts = Arc::make_mut(&mut self.0);
-        let Some(part) = parts.get_mut(part(hasher, name.as_str())) else { return };
+        let Some(part) = parts.get_mut(part(hash)) else { return };
         let part = Arc::make_mut(part);
         let before = part.len();
-        match value {
-            Some(value) => drop(part.insert(name.clone(), value)),
-            None => drop(part.remove(name)),
+        match (part.find_entry(hash, |(known, _)| known == name), value) {
+            (Ok(mut entry), Some(value)) => entry.get_mut().1 = value,
+            (Ok(entry), None) => drop(entry.remove()),
+            (Err(absent), Some(value)) => {
+                let table = absent.into_table();
+                table.insert_unique(hash, (name.clone(), value), |(name, _)| hasher.hash_one(name.as_str()));
+            }
+            (Err(_), None) => {}
         }
         self.1 = self.1 + part.len() - before;
     }
 
     fn iter(&self) -> impl Iterator<Item = (&HostName, &T)> {
-        self.0.iter().flat_map(|part| part.iter())
+        self.0.iter().flat_map(|part| part.iter()).map(|(name, value)| (name, value))
     }
 }
 
-/// The part that holds a name.
-fn part(hasher: &RandomState, name: &str) -> usize {
-    usize::try_from(hasher.hash_one(name) >> 7).unwrap_or(0) % PARTS
-}
-
-impl std::borrow::Borrow<str> for HostName {
-    fn borrow(&self) -> &str {
-        self.as_str()
-    }
+/// The part that holds the names with a hash. Within a part the table goes by the lowest and the highest bits.
+fn part(hash: u64) -> usize {
+    usize::try_from(hash >> 32).unwrap_or(0) % PARTS
 }
 
 impl<T: Clone> Default for HostMap<T> {
     fn default() -> Self {
-        let hasher = RandomState::new();
-        Self { exact: Parts::new(&hasher), one_label: Parts::new(&hasher), many_labels: Parts::new(&hasher), any: None, hasher }
+        Self { hasher: DefaultHashBuilder::default(), exact: Parts::new(), one_label: Parts::new(), many_labels: Parts::new(), any: None }
     }
 }
 

@@ -17,6 +17,8 @@ use super::{Endpoint, Slot, Upstream};
 use crate::error::{ProxyError, Reason, Retry};
 use crate::model::UpstreamProtocol;
 
+/// How many upstreams are looked at before requests have their turn.
+const SLICE: usize = 1024;
 /// Sweeps at least this often while there is anything to sweep, so that connections to vanished endpoints do not linger.
 const LONGEST_SWEEP: Duration = Duration::from_secs(5);
 
@@ -122,10 +124,12 @@ impl Pools {
 }
 
 impl Inner {
-    /// Closes what was idle for too long and what leads to endpoints that are gone; returns whether anything is left to sweep.
-    fn sweep(&self) -> bool {
+    /// Closes, of one slice from this slot on, what was idle for too long and what leads to endpoints that are gone; returns whether
+    /// anything is left there to sweep. `None` beyond the last slice.
+    fn sweep(&self, from: usize) -> Option<bool> {
         let mut left = false;
-        for place in self.slots.borrow_mut().iter_mut() {
+        let mut slots = self.slots.borrow_mut();
+        for place in slots.get_mut(from..).filter(|rest| !rest.is_empty())?.iter_mut().take(SLICE) {
             let Some(pool) = place else { continue };
             let Some(upstream) = pool.upstream.upgrade() else {
                 *place = None;
@@ -140,7 +144,7 @@ impl Inner {
                 }
             });
         }
-        left
+        Some(left)
     }
 
     /// Sees to it that a sweep comes.
@@ -153,7 +157,13 @@ impl Inner {
             loop {
                 tokio::time::sleep(every).await;
                 let Some(inner) = inner.upgrade() else { return };
-                if !inner.sweep() {
+                let (mut left, mut from) = (false, 0);
+                while let Some(more) = inner.sweep(from) {
+                    left |= more;
+                    from += SLICE;
+                    tokio::task::yield_now().await;
+                }
+                if !left {
                     inner.sweeping.set(false);
                     return;
                 }
@@ -349,10 +359,10 @@ mod tests {
         let (upstreams, pools) = (Upstreams::default(), Pools::new(Connector::new(), 8, Duration::from_secs(1)));
         let upstream = upstream(&upstreams, "a");
         let pool = pools.endpoint(&upstream, &upstream.endpoints().endpoints[0]);
-        pools.0.sweep();
+        pools.0.sweep(0);
         assert_eq!(Rc::strong_count(&pool), 2);
         upstreams.set_endpoints(&"a".into(), Vec::new());
-        pools.0.sweep();
+        pools.0.sweep(0);
         assert_eq!(Rc::strong_count(&pool), 1);
     }
 }
