@@ -1,6 +1,7 @@
 //! The one body type that travels through the proxy.
 
 mod download;
+mod trailers;
 mod upload;
 
 use std::pin::Pin;

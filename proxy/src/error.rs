@@ -16,6 +16,8 @@ pub enum Reason {
     BadHost,
     /// Framing or a header breaks RFC 9110 or 9112.
     BadRequest,
+    /// The body has a transfer coding besides `chunked`, which is all that is understood.
+    UnknownCoding,
     /// The host belongs to another TLS profile than the one the connection was made with.
     Misdirected,
     /// The target is longer than allowed.
@@ -70,6 +72,7 @@ impl Reason {
         Self::BadPath,
         Self::BadHost,
         Self::BadRequest,
+        Self::UnknownCoding,
         Self::Misdirected,
         Self::TargetTooLong,
         Self::HeadersTooLarge,
@@ -102,6 +105,7 @@ impl Reason {
             Self::BadPath => "bad_path",
             Self::BadHost => "bad_host",
             Self::BadRequest => "bad_request",
+            Self::UnknownCoding => "unknown_coding",
             Self::Misdirected => "misdirected",
             Self::TargetTooLong => "target_too_long",
             Self::HeadersTooLarge => "headers_too_large",
@@ -133,6 +137,8 @@ impl Reason {
     pub fn status(self) -> StatusCode {
         match self {
             Self::BadPath | Self::BadHost | Self::BadRequest => StatusCode::BAD_REQUEST,
+            // RFC 9112 §6.1.
+            Self::UnknownCoding => StatusCode::NOT_IMPLEMENTED,
             Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
             Self::TargetTooLong => StatusCode::URI_TOO_LONG,
             Self::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
@@ -185,7 +191,7 @@ impl Reason {
             | Self::UpstreamReset
             | Self::ReadTimeout
             | Self::SendTimeout => Blame::Endpoint,
-            Self::TooManyConnections | Self::Internal => Blame::Proxy,
+            Self::UnknownCoding | Self::TooManyConnections | Self::Internal => Blame::Proxy,
         }
     }
 }
@@ -205,7 +211,7 @@ pub enum Blame {
     Rules,
     /// The endpoint failed.
     Endpoint,
-    /// We failed.
+    /// We failed, or cannot do it.
     Proxy,
 }
 

@@ -14,7 +14,7 @@ use http::HeaderMap;
 use http_body::{Body as _, Frame, SizeHint};
 use tokio::time::Instant;
 
-use super::{Body, BodyError};
+use super::{Body, BodyError, trailers};
 use crate::clock::{Clock, Deadline};
 use crate::error::Reason;
 
@@ -193,7 +193,7 @@ impl State {
     }
 
     /// Counts a frame in.
-    fn take(&mut self, frame: Frame<Bytes>) -> Result<Frame<Bytes>, BodyError> {
+    fn take(&mut self, mut frame: Frame<Bytes>) -> Result<Frame<Bytes>, BodyError> {
         let length = frame.data_ref().map_or(0, |data| data.len() as u64);
         self.bytes += length;
         if let Some(left) = &mut self.bytes_left {
@@ -204,6 +204,9 @@ impl State {
                     return Err(BodyError::Cut(Reason::BodyTooLarge));
                 }
             }
+        }
+        if let Some(fields) = frame.trailers_mut() {
+            trailers::clean(fields);
         }
         self.kept.keep(&frame);
         let now = Instant::now();

@@ -39,6 +39,9 @@ impl<'r> Facts<'r> {
         if bytes > limits.header_bytes || parts.headers.len() > limits.headers {
             return Err(Reason::HeadersTooLarge);
         }
+        if seen.has(Seen::TRANSFER_ENCODING) && !headers::is_only_chunked(&parts.headers) {
+            return Err(Reason::UnknownCoding);
+        }
         if parts.method == Method::CONNECT && !is_extended_connect(parts) {
             return Err(Reason::BadRequest);
         }
@@ -138,6 +141,24 @@ mod tests {
     fn what_no_rule_is_about_is_refused() {
         for (method, target, expected) in [("CONNECT", "a.test:443", Reason::BadRequest), ("OPTIONS", "*", Reason::BadPath)] {
             assert_eq!(Facts::read(&parts(method, target, &["a.test:443"]), &Limits::default()).map(|_| ()), Err(expected), "{method}");
+        }
+    }
+
+    #[test]
+    fn chunked_is_the_only_transfer_coding() {
+        for (codings, expected) in [
+            (&["chunked"][..], Ok(())),
+            (&["Chunked"], Ok(())),
+            (&["gzip, chunked"], Err(Reason::UnknownCoding)),
+            (&["chunked, chunked"], Err(Reason::UnknownCoding)),
+            (&["chunked", "chunked"], Err(Reason::UnknownCoding)),
+            (&["identity", "chunked"], Err(Reason::UnknownCoding)),
+        ] {
+            let mut parts = parts("POST", "/", &["a.test"]);
+            for coding in codings {
+                parts.headers.append(http::header::TRANSFER_ENCODING, HeaderValue::from_static(coding));
+            }
+            assert_eq!(Facts::read(&parts, &Limits::default()).map(|_| ()), expected, "{codings:?}");
         }
     }
 

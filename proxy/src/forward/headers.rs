@@ -27,7 +27,7 @@ impl Seen {
     const KEEP_ALIVE: Self = Self(1 << 1);
     const PROXY_CONNECTION: Self = Self(1 << 2);
     const TE: Self = Self(1 << 3);
-    const TRANSFER_ENCODING: Self = Self(1 << 4);
+    pub(super) const TRANSFER_ENCODING: Self = Self(1 << 4);
     pub(super) const UPGRADE: Self = Self(1 << 5);
     const PROXY: Self = Self(1 << 6);
     const FORWARDED: Self = Self(1 << 7);
@@ -45,7 +45,7 @@ impl Seen {
     pub(super) const REQUEST_ID: Self = Self(1 << 17);
     /// One of those that we set anew.
     pub(super) const X_FORWARDED: Self = Self(1 << 18);
-    /// A name that some backends take for one that we set, such as `x_real_ip`.
+    /// A name that some backends take for one that we set or that frames the body, such as `x_real_ip` and `content_length`.
     const ALIAS: Self = Self(1 << 19);
 
     pub(super) fn has(self, other: Self) -> bool {
@@ -100,12 +100,12 @@ pub(super) enum Trust {
     Stranger,
 }
 
-/// CGI and its heirs turn `-` and `_` into the same letter, so that `x_real_ip` would pass for what only we may say.
+/// CGI and its heirs turn `-` and `_` into the same letter, so that `x_real_ip` would pass for what only we may say, and
+/// `transfer_encoding` for framing that we have not read.
 fn is_alias(name: &str) -> bool {
     name.contains('_') && {
         let plain = name.replace('_', "-");
-        let ours = Seen::of(&plain);
-        ours == Seen::X_FORWARDED || ours == Seen::FORWARDED || ours == Seen::PROXY || ours == Seen::REQUEST_ID
+        [Seen::X_FORWARDED, Seen::REQUEST_ID, Seen::TRANSFER_ENCODING, Seen::CONTENT_LENGTH].contains(&Seen::of(&plain))
     }
 }
 
@@ -125,6 +125,13 @@ pub(super) fn scan(headers: &HeaderMap) -> (Seen, usize) {
         seen.add(one);
     }
     (seen, bytes)
+}
+
+/// Whether `chunked`, once, is all that was done to the body: what else stands before it would have to be undone, or told on
+/// (RFC 9112 §6.1).
+pub(super) fn is_only_chunked(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    codings.next().is_some_and(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked")) && codings.next().is_none()
 }
 
 /// Takes from a request what is meant for us alone or must not be believed. `Upgrade` goes too: whoever upgrades puts it back.
@@ -283,6 +290,7 @@ mod tests {
             ("forwarded", &[("forwarded", "for=1.2.3.4")], &[]),
             ("expect", &[("expect", "100-continue")], &[]),
             ("underscores", &[("x_forwarded_for", "1.2.3.4"), ("x_real-ip", "1"), ("x_other", "2")], &[("x_other", "2")]),
+            ("framing with underscores", &[("transfer_encoding", "chunked"), ("content_length", "5")], &[]),
             ("split cookies", &[("cookie", "a=1"), ("cookie", "b=2"), ("cookie", "c=3")], &[("cookie", "a=1; b=2; c=3")]),
         ];
         for (what, before, after) in cases {
