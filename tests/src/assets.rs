@@ -64,7 +64,7 @@ pub fn find() -> anyhow::Result<Assets> {
     let cache = cache_directory()?;
     let target = cache.join(format!("control-plane-{:016x}", key(&source, &go)?));
     // Two runs must not build at once: it takes both of them, and all the memory, twice as long.
-    let _lock = lock(&cache, "lock")?;
+    let _lock = lock(&cache, "control-plane")?;
     if !target.is_dir() {
         build(&source, &cache, &target)?;
     }
@@ -81,9 +81,9 @@ fn is_declined() -> anyhow::Result<bool> {
 
 /// Keeps other runs from building the same thing, until the file is closed.
 pub(crate) fn lock(cache: &Path, name: &str) -> anyhow::Result<File> {
-    let file = File::create(cache.join(name))?;
+    let file = File::create(cache.join(format!("{name}.lock")))?;
     if file.try_lock().is_err() {
-        eprintln!("{name}: another run is building it; waiting");
+        eprintln!("{name}: another run is at it; waiting");
         file.lock()?;
     }
     Ok(file)

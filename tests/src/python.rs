@@ -32,7 +32,7 @@ fn python() -> anyhow::Result<PathBuf> {
     let python = environment.join("bin/python");
     // Such an environment cannot be moved once it is made, so that a file tells a whole one from a half.
     let whole = environment.join("whole");
-    let _lock = assets::lock(&cache, "lock-python")?;
+    let _lock = assets::lock(&cache, "python")?;
     if !whole.is_file() {
         eprintln!("python: making {}; this happens once", environment.display());
         run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&environment))?;

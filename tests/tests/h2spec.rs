@@ -19,6 +19,9 @@ use tokio::runtime::Runtime;
 /// How many tests h2spec has: fewer would be an easy pass.
 const TESTS: usize = 146;
 
+/// The page that says what is supported, and so has the result.
+const PAGE: &str = include_str!("../../docs/http.md");
+
 /// What a run is to show.
 #[derive(Debug, Clone, Copy)]
 struct Case {
@@ -58,7 +61,12 @@ fn main() -> anyhow::Result<ExitCode> {
             runtime.block_on(check(&program, case)).map_err(|error| Failed::from(format!("{error:#}")))
         })
     });
-    Ok(libtest_mimic::run(&arguments, trials.into()).exit_code())
+    let page = Trial::test("the_documentation_has_the_result", || {
+        let [clear, tls] = CASES.map(|case| TESTS - case.fails.len());
+        let result = format!("{clear} of {TESTS} in clear text, {tls} of {TESTS} over TLS");
+        if PAGE.contains(&result) { Ok(()) } else { Err(format!("docs/http.md does not say {result:?}").into()) }
+    });
+    Ok(libtest_mimic::run(&arguments, trials.into_iter().chain([page]).collect()).exit_code())
 }
 
 async fn check(program: &Path, case: Case) -> anyhow::Result<()> {
