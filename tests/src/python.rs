@@ -3,10 +3,10 @@
 
 use std::fs;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 use anyhow::{Context as _, ensure};
 use serde_json::Value;
@@ -61,7 +61,22 @@ fn script(name: &str, arguments: &[&str]) -> anyhow::Result<Command> {
 /// # Errors
 /// It failed: says what it wrote to standard error.
 pub fn ask(name: &str, arguments: &[&str]) -> anyhow::Result<Value> {
-    let output = script(name, arguments)?.output()?;
+    printed(name, arguments, script(name, arguments)?.output()?)
+}
+
+/// Runs a script that reads JSON to its end, and returns the JSON that it printed.
+///
+/// # Errors
+/// It failed: says what it wrote to standard error.
+pub fn ask_about(name: &str, arguments: &[&str], input: &Value) -> anyhow::Result<Value> {
+    let mut script = script(name, arguments)?;
+    let mut child = script.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    // Taken, so that its end is seen.
+    child.stdin.take().context("no standard input")?.write_all(input.to_string().as_bytes())?;
+    printed(name, arguments, child.wait_with_output()?)
+}
+
+fn printed(name: &str, arguments: &[&str], output: Output) -> anyhow::Result<Value> {
     ensure!(output.status.success(), "{name} {arguments:?} failed:\n{}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).with_context(|| format!("{name} printed {:?}", String::from_utf8_lossy(&output.stdout)))
 }
