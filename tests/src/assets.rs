@@ -66,7 +66,7 @@ pub fn find() -> anyhow::Result<Assets> {
     // Two runs must not build at once: it takes both of them, and all the memory, twice as long.
     let _lock = lock(&cache, "control-plane")?;
     if !target.is_dir() {
-        build(&source, &cache, &target)?;
+        build(&source, &cache, &target).context(MISSING)?;
     }
     Ok(Assets::Directory(target))
 }
@@ -170,7 +170,8 @@ pub fn h2spec() -> anyhow::Result<Option<PathBuf>> {
         let output = staging.path().join("h2spec");
         let output = output.to_str().context("the cache directory's name is not UTF-8")?;
         let package = "github.com/summerwind/h2spec/cmd/h2spec";
-        step(&source, begun, "compiling h2spec", &["build", "-v", "-trimpath", "-ldflags", &flags, "-o", output, package])?;
+        step(&source, begun, "compiling h2spec", &["build", "-v", "-trimpath", "-ldflags", &flags, "-o", output, package])
+            .context(MISSING_H2SPEC)?;
         fs::rename(staging.keep(), target)?;
     }
     Ok(Some(program))
@@ -201,7 +202,7 @@ fn module_version(source: &Path, module: &str) -> anyhow::Result<String> {
 
 /// Runs Go and shows now and then how far it is.
 fn step(source: &Path, begun: Instant, what: &str, arguments: &[&str]) -> anyhow::Result<()> {
-    eprintln!("control plane: {what} ({} s)", begun.elapsed().as_secs());
+    eprintln!("{what} ({} s)", begun.elapsed().as_secs());
     let mut child = go(source, arguments).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
     let mut shown = Instant::now();
     let mut last = Vec::new();
@@ -210,7 +211,7 @@ fn step(source: &Path, begun: Instant, what: &str, arguments: &[&str]) -> anyhow
         let line = line?;
         lines += 1;
         if shown.elapsed() >= PROGRESS_EVERY {
-            eprintln!("control plane: {what}, {} s so far, step {lines}: {line}", begun.elapsed().as_secs());
+            eprintln!("{what}, {} s so far, step {lines}: {line}", begun.elapsed().as_secs());
             shown = Instant::now();
         }
         last.push(line);
@@ -219,7 +220,7 @@ fn step(source: &Path, begun: Instant, what: &str, arguments: &[&str]) -> anyhow
         }
     }
     let status = child.wait()?;
-    ensure!(status.success(), "control plane: {what} failed ({status}):\n{}\n\n{MISSING}", last.join("\n"));
+    ensure!(status.success(), "{what} failed ({status}):\n{}", last.join("\n"));
     Ok(())
 }
 

@@ -4,6 +4,8 @@
 //! assets -> namespace -> cluster ---+
 //!                                   +-> site (objects, backends, Tidegates) -> scenarios, run on each kind of site
 //! backend, client, load, tls -------+
+//!                                   +-> front (a Tidegate before addresses of the test's own, on ports that the system chose)
+//! python (peers that others wrote) -+
 //! ```
 
 #![expect(clippy::indexing_slicing, reason = "a JSON value without the field is null, and in a test a panic is a failure")]
