@@ -291,6 +291,17 @@ mod tests {
     }
 
     #[test]
+    fn the_documentation_has_every_reason_with_its_status() {
+        let page = include_str!("../../docs/http.md");
+        for reason in Reason::ALL {
+            // The client sees none then; the log has what nginx writes.
+            let status = if *reason == Reason::ClientGone { 499 } else { reason.status().as_u16() };
+            let row = format!("| `{reason}` | {status} |");
+            assert!(page.contains(&row), "docs/http.md has no row {row}");
+        }
+    }
+
+    #[test]
     fn an_error_tells_its_kind_and_its_source() {
         let error = ProxyError::new(Reason::ConnectFailed).with_retry(Retry::Unprocessed).with_source("connection refused");
         assert_eq!(error.to_string(), "connect_failed: connection refused");

@@ -1,4 +1,5 @@
-//! The control plane's programs: where `KUBEBUILDER_ASSETS` says, else built once from the Go modules in `tests/control-plane` and kept.
+//! The control plane's programs, and h2spec: where `KUBEBUILDER_ASSETS` says, else built once from the Go modules in
+//! `tests/control-plane` and kept.
 //! Nothing is skipped in silence: with neither, the run stops and says what is missing.
 
 use std::ffi::OsString;
@@ -24,6 +25,12 @@ Tests of a cluster need the programs of a Kubernetes control plane, and there ar
   - install Go (https://go.dev/dl): the programs are then built once, in about ten minutes, and kept, or
   - set TIDEGATE_TEST_CLUSTER=off to run without the tests that need a cluster.";
 
+const MISSING_H2SPEC: &str = "\
+The tests of HTTP/2 need h2spec, and there is none. Either
+  - install Go (https://go.dev/dl): it is then built once, in less than a minute, and kept, or
+  - put h2spec beside the programs in KUBEBUILDER_ASSETS, or
+  - set TIDEGATE_TEST_CLUSTER=off to run without the tests that need what is built with Go.";
+
 /// Whether tests against a cluster are to run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Assets {
@@ -38,10 +45,8 @@ pub enum Assets {
 /// # Errors
 /// There are none and there is no Go to build them with, or the build fails; the message says what can be done.
 pub fn find() -> anyhow::Result<Assets> {
-    match std::env::var("TIDEGATE_TEST_CLUSTER").as_deref() {
-        Ok("off") => return Ok(Assets::Declined),
-        Ok("on" | "") | Err(_) => {}
-        Ok(other) => bail!("TIDEGATE_TEST_CLUSTER is {other:?}; it can be on or off"),
+    if is_declined()? {
+        return Ok(Assets::Declined);
     }
     if let Some(given) = std::env::var_os("KUBEBUILDER_ASSETS") {
         let directory = PathBuf::from(given);
@@ -57,18 +62,31 @@ pub fn find() -> anyhow::Result<Assets> {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("control-plane");
     let Some(go) = go_version() else { bail!(MISSING) };
     let cache = cache_directory()?;
-    fs::create_dir_all(&cache).with_context(|| format!("cannot make {}", cache.display()))?;
     let target = cache.join(format!("control-plane-{:016x}", key(&source, &go)?));
     // Two runs must not build at once: it takes both of them, and all the memory, twice as long.
-    let lock = File::create(cache.join("lock"))?;
-    if lock.try_lock().is_err() {
-        eprintln!("control plane: another run is building it; waiting");
-        lock.lock()?;
-    }
+    let _lock = lock(&cache, "control-plane")?;
     if !target.is_dir() {
-        build(&source, &cache, &target)?;
+        build(&source, &cache, &target).context(MISSING)?;
     }
     Ok(Assets::Directory(target))
+}
+
+fn is_declined() -> anyhow::Result<bool> {
+    match std::env::var("TIDEGATE_TEST_CLUSTER").as_deref() {
+        Ok("off") => Ok(true),
+        Ok("on" | "") | Err(_) => Ok(false),
+        Ok(other) => bail!("TIDEGATE_TEST_CLUSTER is {other:?}; it can be on or off"),
+    }
+}
+
+/// Keeps other runs from building the same thing, until the file is closed.
+pub(crate) fn lock(cache: &Path, name: &str) -> anyhow::Result<File> {
+    let file = File::create(cache.join(format!("{name}.lock")))?;
+    if file.try_lock().is_err() {
+        eprintln!("{name}: another run is at it; waiting");
+        file.lock()?;
+    }
+    Ok(file)
 }
 
 fn go_version() -> Option<String> {
@@ -76,14 +94,17 @@ fn go_version() -> Option<String> {
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-fn cache_directory() -> anyhow::Result<PathBuf> {
+/// Returns the directory that what is built once is kept in; it is there.
+pub(crate) fn cache_directory() -> anyhow::Result<PathBuf> {
     let under = |variable: &str, rest: &str| {
         std::env::var_os(variable).filter(|value| !value.is_empty()).map(|base: OsString| PathBuf::from(base).join(rest))
     };
-    under("TIDEGATE_TEST_CACHE", "")
+    let cache = under("TIDEGATE_TEST_CACHE", "")
         .or_else(|| under("XDG_CACHE_HOME", "tidegate-tests"))
         .or_else(|| under("HOME", ".cache/tidegate-tests"))
-        .context("none of TIDEGATE_TEST_CACHE, XDG_CACHE_HOME and HOME is set: there is nowhere to keep the control plane")
+        .context("none of TIDEGATE_TEST_CACHE, XDG_CACHE_HOME and HOME is set: there is nowhere to keep what is built once")?;
+    fs::create_dir_all(&cache).with_context(|| format!("cannot make {}", cache.display()))?;
+    Ok(cache)
 }
 
 /// Everything that the result depends on.
@@ -99,12 +120,11 @@ fn key(source: &Path, go: &str) -> anyhow::Result<u64> {
 fn build(source: &Path, cache: &Path, target: &Path) -> anyhow::Result<()> {
     let begun = Instant::now();
     eprintln!(
-        "control plane: building etcd, kube-apiserver, kube-controller-manager, kubectl and h2spec; this happens once, and takes about ten minutes"
+        "control plane: building etcd, kube-apiserver, kube-controller-manager and kubectl; this happens once, and takes about ten minutes"
     );
     let staging = tempfile::Builder::new().prefix("building-").tempdir_in(cache)?;
     step(source, begun, "fetching modules", &["mod", "download", "-x"])?;
     let version = module_version(source, "k8s.io/kubernetes")?;
-    let h2spec = module_version(source, "github.com/summerwind/h2spec")?;
     let output = staging.path().join("etcd");
     let output = output.to_str().context("the cache directory's name is not UTF-8")?;
     step(
@@ -116,18 +136,45 @@ fn build(source: &Path, cache: &Path, target: &Path) -> anyhow::Result<()> {
     for name in ["kube-apiserver", "kube-controller-manager", "kubectl"] {
         symlink("etcd", staging.path().join(name))?;
     }
-    let output = staging.path().join("h2spec");
-    let output = output.to_str().context("the cache directory's name is not UTF-8")?;
-    let flags = format!("{STRIP} -X main.VERSION={}", h2spec.trim_start_matches('v').trim_end_matches("+incompatible"));
-    step(
-        source,
-        begun,
-        "compiling h2spec",
-        &["build", "-v", "-trimpath", "-ldflags", &flags, "-o", output, "github.com/summerwind/h2spec/cmd/h2spec"],
-    )?;
     fs::rename(staging.keep(), target)?;
     eprintln!("control plane: built in {} s, kept in {}", begun.elapsed().as_secs(), target.display());
     Ok(())
+}
+
+/// Finds h2spec, the conformance suite of HTTP/2, or builds it: where `KUBEBUILDER_ASSETS` says, else from its Go module, which takes
+/// less than a minute. `None` if there is no way to get it and the person asked for the run without a cluster: that is, without Go.
+///
+/// # Errors
+/// There is no way to get it, or the build fails; the message says what can be done.
+pub fn h2spec() -> anyhow::Result<Option<PathBuf>> {
+    if let Some(given) = std::env::var_os("KUBEBUILDER_ASSETS") {
+        let program = PathBuf::from(given).join("h2spec");
+        if program.is_file() {
+            return Ok(Some(program));
+        }
+    }
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("control-plane");
+    let Some(go) = go_version() else {
+        ensure!(is_declined()?, MISSING_H2SPEC);
+        return Ok(None);
+    };
+    let cache = cache_directory()?;
+    let target = cache.join(format!("h2spec-{:016x}", key(&source, &go)?));
+    let _lock = lock(&cache, "h2spec")?;
+    let program = target.join("h2spec");
+    if !program.is_file() {
+        let begun = Instant::now();
+        let version = module_version(&source, "github.com/summerwind/h2spec")?;
+        let flags = format!("{STRIP} -X main.VERSION={}", version.trim_start_matches('v').trim_end_matches("+incompatible"));
+        let staging = tempfile::Builder::new().prefix("building-").tempdir_in(&cache)?;
+        let output = staging.path().join("h2spec");
+        let output = output.to_str().context("the cache directory's name is not UTF-8")?;
+        let package = "github.com/summerwind/h2spec/cmd/h2spec";
+        step(&source, begun, "compiling h2spec", &["build", "-v", "-trimpath", "-ldflags", &flags, "-o", output, package])
+            .context(MISSING_H2SPEC)?;
+        fs::rename(staging.keep(), target)?;
+    }
+    Ok(Some(program))
 }
 
 /// Without these the programs call themselves v0.0.0, and clients believe it.
@@ -155,7 +202,7 @@ fn module_version(source: &Path, module: &str) -> anyhow::Result<String> {
 
 /// Runs Go and shows now and then how far it is.
 fn step(source: &Path, begun: Instant, what: &str, arguments: &[&str]) -> anyhow::Result<()> {
-    eprintln!("control plane: {what} ({} s)", begun.elapsed().as_secs());
+    eprintln!("{what} ({} s)", begun.elapsed().as_secs());
     let mut child = go(source, arguments).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
     let mut shown = Instant::now();
     let mut last = Vec::new();
@@ -164,7 +211,7 @@ fn step(source: &Path, begun: Instant, what: &str, arguments: &[&str]) -> anyhow
         let line = line?;
         lines += 1;
         if shown.elapsed() >= PROGRESS_EVERY {
-            eprintln!("control plane: {what}, {} s so far, step {lines}: {line}", begun.elapsed().as_secs());
+            eprintln!("{what}, {} s so far, step {lines}: {line}", begun.elapsed().as_secs());
             shown = Instant::now();
         }
         last.push(line);
@@ -173,7 +220,7 @@ fn step(source: &Path, begun: Instant, what: &str, arguments: &[&str]) -> anyhow
         }
     }
     let status = child.wait()?;
-    ensure!(status.success(), "control plane: {what} failed ({status}):\n{}\n\n{MISSING}", last.join("\n"));
+    ensure!(status.success(), "{what} failed ({status}):\n{}", last.join("\n"));
     Ok(())
 }
 

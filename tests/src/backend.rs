@@ -22,7 +22,7 @@ pub struct Backend {
 }
 
 impl Backend {
-    /// Starts a backend in clear text (HTTP/1.1 and HTTP/2 by prior knowledge).
+    /// Starts a backend in clear text (HTTP/1.1 and HTTP/2 by prior knowledge). With port 0 the system chooses one.
     ///
     /// # Errors
     /// The address cannot be bound.
@@ -30,7 +30,7 @@ impl Backend {
         Self::listen(name, address, EchoOptions { listen: vec![address], tls: Vec::new(), name: Arc::from(name) }).await
     }
 
-    /// Starts a backend with TLS under a self-signed certificate.
+    /// Starts a backend with TLS under a self-signed certificate. With port 0 the system chooses one.
     ///
     /// # Errors
     /// The address cannot be bound.
@@ -40,6 +40,7 @@ impl Backend {
 
     async fn listen(name: &str, address: SocketAddr, options: EchoOptions) -> anyhow::Result<Self> {
         let server = EchoServer::bind(&options).await.with_context(|| format!("backend {name} on {address}"))?;
+        let address = *server.addresses()?.first().unwrap_or(&address);
         let (stop, stopped) = oneshot::channel::<()>();
         let task = tokio::spawn(server.serve(async move {
             // An error is the sender's end: that, too, means to stop.

@@ -4,6 +4,8 @@
 //! assets -> namespace -> cluster ---+
 //!                                   +-> site (objects, backends, Tidegates) -> scenarios, run on each kind of site
 //! backend, client, load, tls -------+
+//!                                   +-> front (a Tidegate before addresses of the test's own, on ports that the system chose)
+//! python (peers that others wrote) -+
 //! ```
 
 #![expect(clippy::indexing_slicing, reason = "a JSON value without the field is null, and in a test a panic is a failure")]
@@ -13,9 +15,11 @@ pub mod backend;
 pub mod binary;
 pub mod client;
 pub mod cluster;
+pub mod front;
 pub mod load;
 pub mod namespace;
 pub mod object;
+pub mod python;
 pub mod run;
 pub mod scenarios;
 pub mod site;

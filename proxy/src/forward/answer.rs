@@ -1,11 +1,12 @@
 //! Answers of our own: errors and redirects, with a line of plain text that names the reason.
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, LOCATION};
+use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, LOCATION};
 use http::{HeaderName, HeaderValue, Method, Response, StatusCode};
 
 use super::headers;
 use crate::body::Body;
+use crate::error::Reason;
 use crate::filter::Answer;
 
 const X_TIDEGATE_REASON: HeaderName = HeaderName::from_static("x-tidegate-reason");
@@ -24,6 +25,10 @@ pub(super) fn word(answer: Answer, method: &Method, reason_header: ReasonHeader,
     fields.insert(CONTENT_LENGTH, length);
     if let Some(location) = answer.location {
         fields.insert(LOCATION, location);
+    }
+    if answer.reason == Reason::UnknownCoding {
+        // Others may have found another end of the body (RFC 9112 §6.3).
+        fields.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     if reason_header == ReasonHeader::Sent {
         fields.insert(X_TIDEGATE_REASON, HeaderValue::from_static(answer.reason.as_str()));
@@ -49,7 +54,6 @@ fn text(status: StatusCode, reason: &str) -> Bytes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::Reason;
 
     #[test]
     fn an_error_says_status_and_reason() {
