@@ -1,9 +1,9 @@
 //! What tests of the binary share.
 //!
 //! ```text
-//! assets -> namespace -> cluster ---+
-//!                                   +-> site (objects, backends, Tidegates) -> scenarios, run on each kind of site
-//! backend, client, load, tls -------+
+//! assets -> namespace (dns) -> cluster ---+
+//!                                         +-> site (objects, backends, Tidegates) -> scenarios, run on each kind of site
+//! backend, client, load, relay, tls ------+
 //! ```
 
 #![expect(clippy::indexing_slicing, reason = "a JSON value without the field is null, and in a test a panic is a failure")]
@@ -11,11 +11,14 @@
 pub mod assets;
 pub mod backend;
 pub mod binary;
+pub mod cgroup;
 pub mod client;
 pub mod cluster;
+pub mod dns;
 pub mod load;
 pub mod namespace;
 pub mod object;
+pub mod relay;
 pub mod run;
 pub mod scenarios;
 pub mod site;
