@@ -1,6 +1,6 @@
 //! Tests that hold whether the objects are in a cluster or in a directory, written once. Where the two differ the test says why.
 //!
-//! The thirty scenarios of the Ingress conformance suite are counted off in [`conformance`](self::conformance); the other files ask more of
+//! The thirty scenarios of the Ingress conformance suite are counted off in `conformance`; the other files ask more of
 //! the same things.
 
 mod backends;

@@ -74,7 +74,7 @@ async fn a_change_of_parameters_is_served_at_once(site: &Site) -> anyhow::Result
     // An Ingress that comes later finds them as they are.
     site.apply(&ingress("later", &["later.test/ Prefix app"])?).await?;
     tidegate.becomes("http://later.test/", Redirect(302, "http://later.test/two")).await?;
-    site.apply(&parameters("")).await?;
+    site.apply(&parameters("sslRedirect: true")).await?;
     tidegate.becomes("http://app.test/", From("app-1")).await?;
     Ok(())
 }
