@@ -132,6 +132,9 @@ async fn only_the_leader_writes_conditions_and_another_replica_goes_on(site: &Si
     first.signal("STOP")?;
     site.apply(&redirect("two")).await?;
     second.becomes("http://app.test/", Redirect(302, "https://two.test/")).await?;
+    // It has had the time for more than that.
+    site.apply(&ingress("other", &["other.test/ Prefix app"])?).await?;
+    second.becomes("http://other.test/", Redirect(302, "https://two.test/")).await?;
     let object = site.get("ClassParameters", "$CLASS").await?;
     let stale = condition(&object).context("there is no condition")?;
     ensure!(stale["observedGeneration"] != json!(object.metadata.generation), "the replica without the Lease wrote: {stale}");
