@@ -1,17 +1,20 @@
-//! What is told back to the cluster: status of Ingresses and Events, both by one replica alone, which a Lease elects.
+//! What is told back to the cluster: status of Ingresses and of class parameters, and Events, all by one replica alone, which a Lease elects.
 //!
 //! It consumes what changed ([`Outcome`]), never the whole, and nothing here is needed for serving: an API server that refuses or is away costs
 //! what is told, no request.
 
 mod addresses;
+mod conditions;
 mod event;
 #[cfg(test)]
 mod fake;
 pub mod findings;
 mod lease;
+mod said;
 mod status;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use kube::Client;
 use tokio::sync::mpsc;
@@ -29,8 +32,10 @@ pub struct Options {
     pub namespaces: Vec<Arc<str>>,
     /// Where the addresses in status come from.
     pub addresses: Addresses,
-    /// Whether status is written (`--update-status`).
+    /// Whether the status of Ingresses is written.
     pub status: Status,
+    /// Whether the conditions of `ClassParameters` are written.
+    pub conditions: Status,
 }
 
 /// Whether status is written.
@@ -43,9 +48,9 @@ pub enum Status {
 }
 
 /// Tells back until `stop` resolves, then hands the Lease over.
-pub async fn run(client: Client, options: Options, outcomes: [mpsc::UnboundedReceiver<Arc<Outcome>>; 2], stop: impl Future<Output = ()>) {
-    let Options { lease: (namespace, name), namespaces, addresses, status } = options;
-    let [for_status, for_events] = outcomes;
+pub async fn run(client: Client, options: Options, outcomes: [mpsc::UnboundedReceiver<Arc<Outcome>>; 3], stop: impl Future<Output = ()>) {
+    let Options { lease: (namespace, name), namespaces, addresses, status, conditions } = options;
+    let [for_status, for_conditions, for_events] = outcomes;
     let election = Election::new(&client, &namespace, &name, identity());
     let leader = election.leader();
     let manager = status::manager(&namespace, &name);
@@ -56,12 +61,19 @@ pub async fn run(client: Client, options: Options, outcomes: [mpsc::UnboundedRec
             match status {
                 Status::Written => {
                     let published = addresses.follow(&client);
-                    status::Writer::new(client.clone(), namespaces, manager).run(for_status, published, leader.clone()).await;
+                    let writer = status::Writer::new(client.clone(), namespaces, manager.clone());
+                    writer.run(for_status, published, leader.clone()).await;
                 }
                 Status::Left => drop(for_status),
             }
         };
-        tokio::join!(write_status, event::Recorder::new(client.clone(), reporter).run(for_events, leader.clone()));
+        let write_conditions = async {
+            match conditions {
+                Status::Written => conditions::Writer::new(client.clone(), manager.clone()).run(for_conditions, leader.clone()).await,
+                Status::Left => drop(for_conditions),
+            }
+        };
+        tokio::join!(write_status, write_conditions, event::Recorder::new(client.clone(), reporter).run(for_events, leader.clone()));
     };
     let telling = async {
         tokio::select! {
@@ -72,4 +84,12 @@ pub async fn run(client: Client, options: Options, outcomes: [mpsc::UnboundedRec
         drop(release);
     };
     tokio::join!(telling, election.run(async { drop(released.await) }));
+}
+
+/// Waits so long, or for ever.
+async fn sleep(time: Option<Duration>) {
+    match time {
+        Some(time) => tokio::time::sleep(time).await,
+        None => std::future::pending().await,
+    }
 }

@@ -36,6 +36,19 @@ pub struct Outcome {
     pub let_go: Arc<[ObjectRef]>,
     /// All DNS names of `ExternalName` Services that routes need resolved, sorted; `None` where they have not changed.
     pub external_names: Option<Arc<[Arc<str>]>>,
+    /// All `ClassParameters` that classes of ours point to, sorted, with what is said of them; `None` where that has not changed.
+    pub parameters: Option<Arc<[JudgedParameters]>>,
+}
+
+/// `ClassParameters` that a class of ours points to, as they are now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JudgedParameters {
+    /// Their name.
+    pub reference: ObjectRef,
+    /// The version of their `spec` that was judged; `None` where the object does not say, or cannot be read at all.
+    pub generation: Option<i64>,
+    /// What is wrong with them, or has no effect; empty when all is well.
+    pub findings: Vec<Diagnostic>,
 }
 
 /// An Ingress of ours that serves.
@@ -144,15 +157,20 @@ impl Reconciler {
 
     /// Tells what changed, if anything did.
     fn tell(&mut self, generation: u64, update: Update) {
-        let Update { table: _, raised, cleared, served, let_go, external_names } = &update;
-        let nothing = raised.is_empty() && cleared.is_empty() && served.is_empty() && let_go.is_empty() && external_names.is_none();
+        let Update { table: _, raised, cleared, served, let_go, external_names, parameters } = &update;
+        let nothing = raised.is_empty()
+            && cleared.is_empty()
+            && served.is_empty()
+            && let_go.is_empty()
+            && external_names.is_none()
+            && parameters.is_none();
         if !nothing {
             self.announce(generation, update);
         }
     }
 
     fn announce(&mut self, generation: u64, update: Update) {
-        let Update { table: _, raised, cleared, served, let_go, external_names } = update;
+        let Update { table: _, raised, cleared, served, let_go, external_names, parameters } = update;
         if let Some(names) = &external_names {
             self.snapshot.retain_names(names);
         }
@@ -164,6 +182,7 @@ impl Reconciler {
             served: served.into(),
             let_go: let_go.into(),
             external_names,
+            parameters,
         });
         self.consumers.retain(|consumer| consumer.send(Arc::clone(&outcome)).is_ok());
     }

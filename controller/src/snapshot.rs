@@ -126,6 +126,12 @@ impl Snapshot {
         self.parameters.get(&ObjectRef::new(Kind::ClassParameters, "", name)).and_then(Entry::serving)
     }
 
+    /// Returns the parameters of a class in all versions.
+    #[must_use]
+    pub fn parameters_entry(&self, reference: &ObjectRef) -> Option<&Entry<ParametersObject>> {
+        self.parameters.get(reference)
+    }
+
     /// Returns a Service in the version that counts.
     #[must_use]
     pub fn service(&self, reference: &ObjectRef) -> Option<&Arc<ServiceObject>> {

@@ -37,7 +37,7 @@ pub use options::{DefaultBackend, INGRESS_NGINX, ListenerOptions, Options};
 
 use crate::diagnostic::Diagnostic;
 use crate::object::{Kind, ObjectRef};
-use crate::reconcile::ServedIngress;
+use crate::reconcile::{JudgedParameters, ServedIngress};
 use crate::snapshot::{Changes, Entry, IngressObject, Snapshot};
 use defaults::Defaults;
 use endpoints::Endpoints;
@@ -60,6 +60,8 @@ pub struct Translator {
     table: TableMaker,
     /// When to look at what again though nothing changes.
     rechecks: BTreeSet<(SystemTime, ObjectRef)>,
+    /// What was last said of the parameters of our classes; `None` before the first look.
+    judged: Option<Arc<[JudgedParameters]>>,
 }
 
 /// An Ingress of ours, and what came of it.
@@ -85,6 +87,8 @@ pub struct Update {
     pub let_go: Vec<ObjectRef>,
     /// All DNS names that are needed, where they are others than before.
     pub external_names: Option<Arc<[Arc<str>]>>,
+    /// All parameters of our classes with what is said of them, where that is something else than before.
+    pub parameters: Option<Arc<[JudgedParameters]>>,
 }
 
 impl Translator {
@@ -102,6 +106,7 @@ impl Translator {
             findings: Findings::default(),
             table: TableMaker::default(),
             rechecks: BTreeSet::new(),
+            judged: None,
         }
     }
 
@@ -116,7 +121,7 @@ impl Translator {
         for problem in &changes.problems {
             self.findings.set(Step::Reading(problem.clone()), snapshot.problems(problem));
         }
-        self.note_class_findings(snapshot, changes);
+        update.parameters = self.note_class_findings(snapshot, changes);
         let (dirty, defaults_due) = self.dirty(snapshot, changes, now);
         for reference in &dirty {
             self.recompile(snapshot, reference, now, &mut update);
@@ -155,11 +160,20 @@ impl Translator {
         self.rechecks.first().map(|(when, _)| *when)
     }
 
-    fn note_class_findings(&mut self, snapshot: &Snapshot, changes: &Changes) {
+    /// Looks at classes and their parameters where they may have changed; returns what is said of the parameters if it is new.
+    fn note_class_findings(&mut self, snapshot: &Snapshot, changes: &Changes) -> Option<Arc<[JudgedParameters]>> {
         let about_classes = |kind: Kind| matches!(kind, Kind::IngressClass | Kind::ClassParameters);
-        if changes.objects.iter().any(|object| about_classes(object.kind)) || changes.kinds.iter().any(|kind| about_classes(*kind)) {
-            self.findings.set(Step::Classes, class::class_findings(snapshot, &self.options));
+        let touched = changes.objects.iter().any(|object| about_classes(object.kind)) || changes.kinds.iter().copied().any(about_classes);
+        if !touched && self.judged.is_some() {
+            return None;
         }
+        self.findings.set(Step::Classes, class::class_findings(snapshot, &self.options));
+        let judged: Arc<[_]> = class::judged_parameters(snapshot, &self.options).into();
+        if self.judged.as_ref() == Some(&judged) {
+            return None;
+        }
+        self.judged = Some(Arc::clone(&judged));
+        Some(judged)
     }
 
     /// Returns the Ingresses to look at, and whether the time has come to look at the defaults.

@@ -71,7 +71,8 @@ pub struct ClassParametersSpec {
     #[schemars(range(min = 300, max = 307))]
     pub temporal_redirect_code: Option<i32>,
 
-    /// Where requests for exactly `/` are redirected to with 302: an absolute path other than `/`, perhaps with a query. Default: none.
+    /// Where requests for exactly `/` are redirected to with 302: an absolute path other than `/`, free of dot segments, perhaps with a
+    /// query. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::path_below_root")]
     pub app_root: Option<String>,

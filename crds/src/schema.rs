@@ -6,8 +6,10 @@ use serde_json::{Value, json};
 /// Characters of a URL (RFC 3986), percent-escapes complete; `$` is left out, since ingress-nginx reads a variable there.
 const URL_CHARACTERS: &str = r"([-A-Za-z0-9._~:/?#\[\]@!&'()*+,;=]|%[0-9A-Fa-f]{2})";
 
-/// What the authority of a URL begins with.
-const HOST_START: &str = r"[-A-Za-z0-9._~%\[]";
+/// A host (a name, an IPv4 address, or an IPv6 address in brackets), perhaps with a port of at most 65535. Credentials are none of a
+/// redirect's business.
+const AUTHORITY: &str =
+    r"([-A-Za-z0-9._~]+|\[[0-9A-Fa-f:.]+\])(:([0-9]{1,4}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?";
 
 /// Rules over more than one field.
 pub(crate) fn spec_rules() -> Value {
@@ -28,7 +30,7 @@ pub(crate) fn location(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "string",
         "maxLength": 2048,
-        "pattern": format!("^(/|[A-Za-z][-A-Za-z0-9+.]*://{HOST_START}){URL_CHARACTERS}*$"),
+        "pattern": format!("^(/{URL_CHARACTERS}*|[A-Za-z][-A-Za-z0-9+.]*://{AUTHORITY}([/?#]{URL_CHARACTERS}*)?)$"),
     })
 }
 
@@ -37,7 +39,7 @@ pub(crate) fn http_url(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "string",
         "maxLength": 2048,
-        "pattern": format!("^[Hh][Tt][Tt][Pp][Ss]?://{HOST_START}{URL_CHARACTERS}*$"),
+        "pattern": format!("^[Hh][Tt][Tt][Pp][Ss]?://{AUTHORITY}([/?#]{URL_CHARACTERS}*)?$"),
     })
 }
 
@@ -49,7 +51,11 @@ pub(crate) fn path_below_root(_: &mut SchemaGenerator) -> Schema {
         "pattern": format!("^/{URL_CHARACTERS}*$"),
         "x-kubernetes-validations": [
             { "rule": "!self.startsWith('//') && !self.contains('#')", "message": "must be an absolute path of the same host" },
-            { "rule": "!self.matches('^/[.]?([?].*)?$')", "message": "must not be / itself: the redirect would never end" },
+            { "rule": "self.split('?')[0] != '/'", "message": "must not be / itself: the redirect would never end" },
+            {
+                "rule": "!self.split('?')[0].matches('(/|%2[fF]|%5[cC])([.]|%2[eE]){1,2}(;|/|%2[fF]|%5[cC]|$)|%00')",
+                "message": "must be free of dot segments, however they are written, and of %00",
+            },
         ],
     })
 }
@@ -72,7 +78,8 @@ pub(crate) fn size(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "x-kubernetes-int-or-string": true,
         "maxLength": 20,
-        "pattern": "^[0-9]+(Ki|Mi|Gi)?$",
+        // Of each unit so many digits that they stay below 2^63 bytes.
+        "pattern": "^([0-9]{1,18}|[0-9]{1,15}Ki|[0-9]{1,12}Mi|[0-9]{1,9}Gi)$",
         "x-kubernetes-validations": [
             { "rule": "type(self) != int || self >= 0", "message": "must not be negative" },
         ],

@@ -60,7 +60,9 @@ The API server refuses values that cannot be understood. Where there is none (`-
 Parameters of another kind or with `scope: Namespace` are told as `unsupported_parameters`, absent ones as `missing_parameters`; the class
 is then served with the defaults.
 
-The status has a place for the condition `Accepted`, whether all settings are understood; it is not written yet. What is not understood is told as a diagnostic of the object.
+The condition `Accepted` in the status says whether all settings are understood: `True`, or `False` with the code of the diagnostic in upper
+camel case as its reason, and its text as message. One replica writes it, for the objects that a class of ours points to; where none points
+any more it goes. `--update-status=false` leaves it alone. `kubectl get classparameters` shows it.
 
 ## Fields of `spec`
 

@@ -1,6 +1,7 @@
 //! A Kubernetes control plane for one run: etcd and the API server, in this process namespace, stopped and started as tests want.
 
 use std::fs::{self, File};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Instant;
@@ -14,11 +15,66 @@ use tokio::sync::Mutex;
 use crate::binary::PATIENCE;
 use crate::wait;
 
-const SERVER: &str = "https://127.0.0.1:6443";
-/// The user that Tidegate runs as: it may do what its role says and no more.
-const TOKENS: &str = r#"admin-token,admin,admin,system:masters
-tidegate-token,system:serviceaccount:tidegate:tidegate,tidegate,"system:serviceaccounts,system:serviceaccounts:tidegate"
-"#;
+/// Where the API server listens.
+pub const SERVER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 6443);
+
+/// Whom the API server knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum User {
+    /// May do everything.
+    Admin,
+    /// What Tidegate runs as: the ServiceAccount `tidegate` in the namespace `tidegate`, which may do what its role says and no more.
+    Tidegate,
+    /// The ServiceAccount of this number in the namespace `bare`, which may do nothing before a test gives it a role.
+    Bare(u8),
+}
+
+/// How many bare users there are: one for each test that needs one.
+const BARE: u8 = 8;
+
+/// What the API server keeps a record of: the requests of bare users, once they are answered.
+const AUDIT: &str = "
+apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived]
+rules:
+- {level: Metadata, userGroups: [\"system:serviceaccounts:bare\"]}
+- {level: None}
+";
+
+impl User {
+    fn all() -> impl Iterator<Item = Self> {
+        [Self::Admin, Self::Tidegate].into_iter().chain((0..BARE).map(Self::Bare))
+    }
+
+    /// Returns the name by which the API server knows it.
+    #[must_use]
+    pub fn name(self) -> String {
+        match self {
+            Self::Admin => "admin".to_owned(),
+            Self::Tidegate => "system:serviceaccount:tidegate:tidegate".to_owned(),
+            Self::Bare(number) => format!("system:serviceaccount:bare:bare-{number}"),
+        }
+    }
+
+    fn token(self) -> String {
+        match self {
+            Self::Admin => "admin-token".to_owned(),
+            Self::Tidegate => "tidegate-token".to_owned(),
+            Self::Bare(number) => format!("bare-{number}-token"),
+        }
+    }
+
+    /// Returns its line in the API server's table of tokens.
+    fn line(self) -> String {
+        let (token, name) = (self.token(), self.name());
+        match self {
+            Self::Admin => format!("{token},{name},admin,system:masters\n"),
+            Self::Tidegate => format!("{token},{name},tidegate,\"system:serviceaccounts,system:serviceaccounts:tidegate\"\n"),
+            Self::Bare(_) => format!("{token},{name},{token},\"system:serviceaccounts,system:serviceaccounts:bare\"\n"),
+        }
+    }
+}
 
 /// A running control plane. It is killed when it goes out of scope.
 pub struct Cluster {
@@ -42,13 +98,13 @@ impl Cluster {
     /// One of them does not start; says where its log is and how it ends.
     pub async fn start(assets: &Path, directory: &Path) -> anyhow::Result<Self> {
         fs::create_dir_all(directory)?;
-        fs::write(directory.join("tokens.csv"), TOKENS)?;
+        fs::write(directory.join("tokens.csv"), User::all().map(User::line).collect::<String>())?;
+        fs::write(directory.join("audit.yaml"), AUDIT)?;
         let key = rcgen::KeyPair::generate()?;
         fs::write(directory.join("sa.key"), key.serialize_pem())?;
         fs::write(directory.join("sa.pub"), key.public_key_pem())?;
-        for user in ["admin", "tidegate"] {
-            fs::write(directory.join(format!("{user}.kubeconfig")), kubeconfig(directory, user))?;
-        }
+        let admin = directory.join("admin.kubeconfig");
+        fs::write(&admin, kubeconfig(directory, User::Admin, SERVER))?;
         let begun = Instant::now();
         let etcd = start_etcd(assets, directory)?;
         let mut api_server = start_api_server(assets, directory)?;
@@ -61,9 +117,7 @@ impl Cluster {
             Ok(fs::metadata(&certificate).is_ok_and(|file| file.len() > 0).then_some(()))
         })
         .await?;
-        let config =
-            kube::Config::from_custom_kubeconfig(Kubeconfig::read_from(directory.join("admin.kubeconfig"))?, &KubeConfigOptions::default())
-                .await?;
+        let config = kube::Config::from_custom_kubeconfig(Kubeconfig::read_from(&admin)?, &KubeConfigOptions::default()).await?;
         let client = Client::try_from(config)?;
         let cluster = Self {
             assets: assets.to_owned(),
@@ -83,10 +137,57 @@ impl Cluster {
         self.client.clone()
     }
 
-    /// Returns the kubeconfig of the user that Tidegate runs as.
-    #[must_use]
-    pub fn tidegate_kubeconfig(&self) -> PathBuf {
-        self.directory.join("tidegate.kubeconfig")
+    /// Writes the kubeconfig of a user, and returns where it is. `server` is where the API server is reached, [`SERVER`] or a relay to it.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn kubeconfig(&self, user: User, server: SocketAddr) -> anyhow::Result<PathBuf> {
+        let path = self.directory.join(format!("{}-{}.kubeconfig", user.token(), server.port()));
+        // Tests run side by side: none may find half a file.
+        let draft = tempfile::NamedTempFile::new_in(&self.directory)?;
+        fs::write(draft.path(), kubeconfig(&self.directory, user, server))?;
+        draft.persist(&path)?;
+        Ok(path)
+    }
+
+    /// Runs kubectl as one who may do everything, and returns what it wrote to standard output.
+    ///
+    /// # Errors
+    /// It fails: says what it wrote to standard error.
+    pub async fn kubectl(&self, arguments: &[&str]) -> anyhow::Result<String> {
+        let mut command = Command::new(self.assets.join("kubectl"));
+        command.arg(format!("--kubeconfig={}", self.kubeconfig(User::Admin, SERVER)?.display())).args(arguments);
+        // What it remembers of the API server's kinds goes there.
+        let output = command.env("HOME", &self.directory).output().await.context("cannot start kubectl")?;
+        ensure!(output.status.success(), "kubectl {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        Ok(String::from_utf8(output.stdout)?)
+    }
+
+    /// Returns how many requests of a bare user the API server has refused so far (HTTP status 403).
+    ///
+    /// # Errors
+    /// Its record cannot be read.
+    pub fn refusals(&self, user: User) -> anyhow::Result<usize> {
+        let record = fs::read_to_string(self.directory.join("audit.log"))?;
+        let lines = record.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+        Ok(lines.filter(|line| line["user"]["username"] == user.name() && line["responseStatus"]["code"] == 403).count())
+    }
+
+    /// Waits until the API server's authorizer lets a user do what it has just been allowed: it learns of roles by a watch of its own.
+    ///
+    /// # Errors
+    /// It does not.
+    pub async fn allowed(&self, user: User, verb: &str, resource: &str) -> anyhow::Result<()> {
+        let review = serde_json::json!({
+            "apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview",
+            "spec": { "user": user.name(), "resourceAttributes": { "verb": verb, "resource": resource } },
+        });
+        wait::until("a right to be known", async || {
+            let request = http::Request::post("/apis/authorization.k8s.io/v1/subjectaccessreviews").body(serde_json::to_vec(&review)?)?;
+            let answer: serde_json::Value = self.client.request(request).await?;
+            Ok((answer["status"]["allowed"] == true).then_some(()))
+        })
+        .await
     }
 
     /// Kills the API server, as when its machine goes away.
@@ -144,6 +245,8 @@ fn start_api_server(assets: &Path, directory: &Path) -> anyhow::Result<Child> {
         .arg(format!("--service-account-signing-key-file={}", file("sa.key")))
         .arg("--service-account-issuer=https://kubernetes.default.svc")
         .arg(format!("--token-auth-file={}", file("tokens.csv")))
+        .arg(format!("--audit-policy-file={}", file("audit.yaml")))
+        .arg(format!("--audit-log-path={}", file("audit.log")))
         .args(["--authorization-mode=RBAC", "--service-cluster-ip-range=10.2.0.0/16"]);
     spawn(command, &directory.join("kube-apiserver.log"))
 }
@@ -154,13 +257,14 @@ fn spawn(mut command: Command, log: &Path) -> anyhow::Result<Child> {
     command.spawn().with_context(|| format!("cannot start {}", command.as_std().get_program().to_string_lossy()))
 }
 
-fn kubeconfig(directory: &Path, user: &str) -> String {
+fn kubeconfig(directory: &Path, user: User, server: SocketAddr) -> String {
+    let token = user.token();
     let certificate = directory.join("certs/apiserver.crt");
     format!(
         "apiVersion: v1\nkind: Config\ncurrent-context: test\n\
-         clusters: [{{name: test, cluster: {{server: \"{SERVER}\", certificate-authority: \"{}\"}}}}]\n\
-         users: [{{name: {user}, user: {{token: {user}-token}}}}]\n\
-         contexts: [{{name: test, context: {{cluster: test, user: {user}}}}}]\n",
+         clusters: [{{name: test, cluster: {{server: \"https://{server}\", certificate-authority: \"{}\"}}}}]\n\
+         users: [{{name: test, user: {{token: {token}}}}}]\n\
+         contexts: [{{name: test, context: {{cluster: test, user: test}}}}]\n",
         certificate.display()
     )
 }

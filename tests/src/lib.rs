@@ -1,11 +1,11 @@
 //! What tests of the binary share.
 //!
 //! ```text
-//! assets -> namespace -> cluster ---+
-//!                                   +-> site (objects, backends, Tidegates) -> scenarios, run on each kind of site
-//! backend, client, load, tls -------+
-//!                                   +-> front (a Tidegate before addresses of the test's own, on ports that the system chose)
-//! python (peers that others wrote) -+
+//! assets -> namespace (dns) -> cluster ---+
+//!                                         +-> site (objects, backends, Tidegates) -> scenarios, run on each kind of site
+//! backend, client, load, relay, tls ------+
+//!                                         +-> front (a Tidegate before addresses of the test's own, on ports that the system chose)
+//! python (peers that others wrote) -------+
 //! ```
 
 #![expect(clippy::indexing_slicing, reason = "a JSON value without the field is null, and in a test a panic is a failure")]
@@ -13,13 +13,16 @@
 pub mod assets;
 pub mod backend;
 pub mod binary;
+pub mod cgroup;
 pub mod client;
 pub mod cluster;
+pub mod dns;
 pub mod front;
 pub mod load;
 pub mod namespace;
 pub mod object;
 pub mod python;
+pub mod relay;
 pub mod run;
 pub mod scenarios;
 pub mod site;

@@ -1,10 +1,16 @@
-//! A network of the run's own: the test target starts itself again inside new user, network and process namespaces, where all of
-//! `10.1.0.0/16` and `127.0.0.0/8` is its own and every port is free. When the run ends, for whatever reason, so does everything inside.
+//! A network of the run's own: the test target starts itself again inside new user, network, process and mount namespaces, where all of
+//! `10.1.0.0/16`, `fd00:1::/64` and `127.0.0.0/8` is its own, every port is free, and names resolve to what [`crate::dns`] is told. When the
+//! run ends, for whatever reason, so does everything inside.
 
+use std::fs;
 use std::io::Read as _;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, ensure};
+
+use crate::dns;
 
 /// Set inside, to the directory that all files of the run go into.
 const INSIDE: &str = "TIDEGATE_TEST_INSIDE";
@@ -13,7 +19,7 @@ const INSIDE: &str = "TIDEGATE_TEST_INSIDE";
 #[derive(Debug)]
 pub enum Side {
     /// Inside: the tests run here. Files go into the directory, which is removed when the run ends.
-    Inside(std::path::PathBuf),
+    Inside(PathBuf),
     /// Outside: the inner process has ended like this.
     Outside(ExitCode),
 }
@@ -24,9 +30,10 @@ pub enum Side {
 /// The system does not allow namespaces, or has no `unshare` or `ip`.
 pub fn enter(environment: &[(&str, String)]) -> anyhow::Result<Side> {
     if let Some(directory) = std::env::var_os(INSIDE) {
-        set_up()?;
         end_with_the_outer_process();
-        return Ok(Side::Inside(directory.into()));
+        let directory = PathBuf::from(directory);
+        set_up(&directory)?;
+        return Ok(Side::Inside(directory));
     }
     let directory = tempfile::Builder::new().prefix("tidegate-tests-").tempdir()?;
     let mut inner = Command::new("unshare")
@@ -53,15 +60,27 @@ pub fn enter(environment: &[(&str, String)]) -> anyhow::Result<Side> {
     Ok(Side::Outside(ExitCode::from(code)))
 }
 
-fn set_up() -> anyhow::Result<()> {
-    for arguments in [&["link", "set", "lo", "up"][..], &["addr", "add", "10.1.0.1/16", "dev", "lo"]] {
-        let output = Command::new("ip").args(arguments).output().context("cannot start ip (package iproute2)")?;
-        ensure!(output.status.success(), "ip {}: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr));
-    }
-    // An address of the range that nobody added: it must lead here, or every test would fail in its own way.
-    if let Err(error) = std::net::TcpListener::bind("10.1.200.200:80") {
-        bail!("the network namespace does not hold 10.1.0.0/16: {error}");
-    }
+fn set_up(directory: &Path) -> anyhow::Result<()> {
+    system("ip link set lo up")?;
+    system("ip addr add 10.1.0.1/16 dev lo")?;
+    // Addresses of a range that nobody added one by one: they must lead here, or every test would fail in its own way.
+    TcpListener::bind("10.1.200.200:80").context("the network namespace does not hold 10.1.0.0/16")?;
+    system("ip -6 route add local fd00:1::/64 dev lo").context("these tests need a system with IPv6")?;
+    fs::write("/proc/sys/net/ipv6/ip_nonlocal_bind", "1").context("net.ipv6.ip_nonlocal_bind cannot be set")?;
+    TcpListener::bind("[fd00:1::200:200]:80").context("the network namespace does not hold fd00:1::/64")?;
+    // The mount namespace is the run's own too: nobody else sees this file.
+    let servers = directory.join("resolv.conf");
+    fs::write(&servers, format!("nameserver {}\n", dns::ADDRESS))?;
+    system(&format!("mount --bind {} /etc/resolv.conf", servers.display()))?;
+    dns::start()
+}
+
+fn system(line: &str) -> anyhow::Result<()> {
+    let mut words = line.split_whitespace();
+    let program = words.next().unwrap_or_default();
+    let output =
+        Command::new(program).args(words).output().with_context(|| format!("cannot start {program} (packages iproute2, mount)"))?;
+    ensure!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
     Ok(())
 }
 

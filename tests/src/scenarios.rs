@@ -1,12 +1,15 @@
 //! Tests that hold whether the objects are in a cluster or in a directory, written once. Where the two differ the test says why.
 //!
-//! The thirty scenarios of the Ingress conformance suite are among them, in our own words: those of `default_backend`, `hosts`, `paths`,
-//! `balancing` and `classes` that say so.
+//! The thirty scenarios of the Ingress conformance suite are counted off in `conformance`; the other files ask more of
+//! the same things.
 
 mod backends;
 mod balancing;
+mod class_parameters;
 mod classes;
+mod conformance;
 mod default_backend;
+mod external_names;
 mod hosts;
 mod paths;
 mod redirects;
@@ -24,7 +27,10 @@ pub fn all() -> Vec<Scenario> {
         paths::all(),
         balancing::all(),
         backends::all(),
+        external_names::all(),
         classes::all(),
+        class_parameters::all(),
+        conformance::all(),
         tls::all(),
         redirects::all(),
         survival::all(),

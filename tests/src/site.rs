@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,7 +14,7 @@ use kube::Client;
 use kube::api::DynamicObject;
 
 use crate::backend::Backend;
-use crate::cluster::Cluster;
+use crate::cluster::{self, Cluster, User};
 use crate::object::{self, Document};
 use crate::tidegate::Tidegate;
 
@@ -128,6 +128,27 @@ impl Site {
         SocketAddr::from((Ipv4Addr::new(a, b, c, host), port))
     }
 
+    /// Returns an address that is not loopback, of the site's own: an ExternalName Service may lead there.
+    #[must_use]
+    pub fn routable(&self, host: u8, port: u16) -> SocketAddr {
+        let [.., c] = self.net;
+        SocketAddr::from((Ipv4Addr::new(10, 1, c, host), port))
+    }
+
+    /// Returns a loopback address of the site's own, in a cluster too.
+    #[must_use]
+    pub fn loopback(&self, host: u8, port: u16) -> SocketAddr {
+        let [.., c] = self.net;
+        SocketAddr::from((Ipv4Addr::new(127, 1, c, host), port))
+    }
+
+    /// Returns an IPv6 address of the site's own.
+    #[must_use]
+    pub fn address_v6(&self, host: u8, port: u16) -> SocketAddr {
+        let [.., c] = self.net;
+        SocketAddr::from((Ipv6Addr::new(0xfd00, 1, 0, 0, 0, 0, c.into(), host.into()), port))
+    }
+
     /// Puts the documents where the objects are, in their order, whatever was there before.
     ///
     /// # Errors
@@ -218,10 +239,18 @@ impl Site {
     /// # Errors
     /// It does not start.
     pub fn tidegate_unready(&self, flags: &[&str]) -> anyhow::Result<Tidegate> {
+        self.tidegate_as(User::Tidegate, cluster::SERVER, flags)
+    }
+
+    /// Starts a Tidegate that is this user to the cluster, and reaches its API server at this address. It does not wait for it.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub fn tidegate_as(&self, user: User, server: SocketAddr, flags: &[&str]) -> anyhow::Result<Tidegate> {
         let mut arguments = vec![self.fill("--controller-name=$CONTROLLER")];
         match &self.objects {
             Objects::Cluster(cluster) => {
-                arguments.push(format!("--kubeconfig={}", cluster.tidegate_kubeconfig().display()));
+                arguments.push(format!("--kubeconfig={}", cluster.kubeconfig(user, server)?.display()));
                 // Lease and status of one test are nothing to another.
                 arguments.push(self.fill("--election-lease=$NS/tidegate"));
             }
@@ -257,16 +286,17 @@ pub fn service(name: &str) -> String {
     )
 }
 
-/// Returns the EndpointSlice of a Service made by [`service`]; each endpoint has its conditions as YAML.
+/// Returns the EndpointSlice of a Service made by [`service`]; each endpoint has its conditions as YAML. All are of one family.
 #[must_use]
 pub fn slice(service: &str, endpoints: &[(SocketAddr, &str)]) -> String {
     let list: Vec<_> = endpoints
         .iter()
         .map(|(address, conditions)| format!("{{addresses: [\"{}\"], conditions: {{{conditions}}}}}", address.ip()))
         .collect();
+    let family = if endpoints.iter().any(|(address, _)| address.is_ipv6()) { "IPv6" } else { "IPv4" };
     format!(
         "apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\n\
-         metadata: {{name: {service}, labels: {{kubernetes.io/service-name: {service}}}}}\naddressType: IPv4\n\
+         metadata: {{name: {service}, labels: {{kubernetes.io/service-name: {service}}}}}\naddressType: {family}\n\
          ports: [{{name: http, port: {BACKEND_PORT}, protocol: TCP}}]\nendpoints: [{}]\n",
         list.join(", ")
     )

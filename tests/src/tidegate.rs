@@ -37,14 +37,16 @@ pub enum Want<'a> {
 }
 
 impl Tidegate {
-    /// Starts the binary with these arguments besides the addresses, and reads from its first log lines where it listens.
+    /// Starts the binary with these arguments besides the addresses that they do not give, and reads from its first log lines where it listens.
     ///
     /// # Errors
     /// It ends, or does not say where it listens.
     pub fn start(arguments: &[String]) -> anyhow::Result<Self> {
-        let fixed =
-            ["serve", "--http=127.0.0.1:0", "--https=127.0.0.1:0", "--health=127.0.0.1:0", "--admin=127.0.0.1:0", "--log-format=json"];
-        let arguments: Vec<_> = fixed.into_iter().chain(arguments.iter().map(String::as_str)).collect();
+        let given = |flag: &str| arguments.iter().any(|argument| argument.split('=').next() == Some(flag));
+        let addresses = ["--http", "--https", "--health", "--admin"].into_iter().filter(|flag| !given(flag));
+        let addresses: Vec<_> = addresses.map(|flag| format!("{flag}=127.0.0.1:0")).collect();
+        let all = addresses.iter().chain(arguments).map(String::as_str);
+        let arguments: Vec<_> = ["serve", "--log-format=json"].into_iter().chain(all).collect();
         let mut process = Process::start(&arguments, &[])?;
         let mut bound = |listener: &str| -> anyhow::Result<SocketAddr> {
             let line = process.line(&format!("\"listener\":\"{listener}\""))?;
@@ -223,6 +225,14 @@ impl Tidegate {
     #[must_use]
     pub fn log(&self) -> String {
         self.process().said().join("\n")
+    }
+
+    /// Returns the lines of its log whose message is this one.
+    #[must_use]
+    pub fn logged(&self, message: &str) -> Vec<Value> {
+        let log = self.log();
+        let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        lines.filter(|line| line["message"] == message || line["fields"]["message"] == message).collect()
     }
 
     fn process(&self) -> std::sync::MutexGuard<'_, Process> {

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
 /// A self-signed certificate with its key.
 #[derive(Debug, Clone)]
@@ -60,6 +60,17 @@ pub fn client_config(protocols: &[&str]) -> anyhow::Result<Arc<ClientConfig>> {
         .with_no_client_auth();
     config.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
     Ok(Arc::new(config))
+}
+
+/// Returns a client configuration that trusts this certificate alone, and verifies as clients do, the server's name included.
+///
+/// # Errors
+/// The certificate cannot be one to trust.
+pub fn trusting(certificate: &CertificateDer<'static>) -> anyhow::Result<Arc<ClientConfig>> {
+    let mut roots = RootCertStore::empty();
+    roots.add(certificate.clone())?;
+    let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider())).with_safe_default_protocol_versions()?;
+    Ok(Arc::new(builder.with_root_certificates(roots).with_no_client_auth()))
 }
 
 #[derive(Debug)]

@@ -3,6 +3,7 @@
 #![expect(clippy::indexing_slicing, reason = "a test may panic; JSON is indexed without one")]
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -10,6 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 use serde_json::Value;
 use tidegate_tests::binary::{Process, curl, run};
+use tidegate_tests::cgroup::Cgroup;
 
 const ANY: &[&str] = &["--http", "127.0.0.1:0", "--https", "127.0.0.1:0", "--health", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
 
@@ -162,6 +164,27 @@ fn one_worker_is_the_default_on_one_cpu() -> anyhow::Result<()> {
     let mut process = Process::start_through(&["taskset", "--cpu-list", "0"], &arguments)?;
     let first = process.line("tidegate starts")?;
     ensure!(first.contains("workers=1"), "{first}");
+    Ok(())
+}
+
+/// Where no group can be made (only root may), the test says so past the harness, which would keep it to itself.
+#[test]
+fn one_worker_is_the_default_where_the_cgroup_allows_one_cpu() -> anyhow::Result<()> {
+    let cpus = std::thread::available_parallelism()?;
+    let group = match Cgroup::with_cpus(1) {
+        Ok(group) if cpus.get() > 1 => group,
+        Ok(_) => return Ok(writeln!(std::io::stderr(), "LEFT OUT: the quota of a cgroup shows only on a machine with several CPUs")?),
+        Err(error) => return Ok(writeln!(std::io::stderr(), "LEFT OUT: the quota of a cgroup: {error:#}")?),
+    };
+    let directory = tempfile::tempdir()?;
+    let arguments = [&["serve", "--manifests", directory.path().to_str().context("UTF-8")?], ANY].concat();
+    let enter = group.enter();
+    let mut process = Process::start_through(&enter.each_ref().map(String::as_str), &arguments)?;
+    let first = process.line("tidegate starts")?;
+    ensure!(first.contains("workers=1"), "on {cpus} CPUs: {first}");
+    // The group can be removed once nothing is in it.
+    drop(process);
+    drop(group);
     Ok(())
 }
 

@@ -56,7 +56,7 @@ pub(super) struct Publishing {
 impl Publishing {
     /// Takes part in the election, and writes while this replica leads.
     pub(super) fn start(options: &ServeOptions, client: &Client, reconciler: &mut Reconciler) -> Self {
-        let outcomes = [reconciler.subscribe(), reconciler.subscribe()];
+        let outcomes = [reconciler.subscribe(), reconciler.subscribe(), reconciler.subscribe()];
         let (stop, stopped) = oneshot::channel::<()>();
         let run = publish::run(client.clone(), self::options(options, client), outcomes, async { drop(stopped.await) });
         Self { stop, task: tokio::spawn(run) }
@@ -88,6 +88,7 @@ fn options(options: &ServeOptions, client: &Client) -> publish::Options {
         },
         namespaces: namespaces(&options.source),
         addresses,
+        conditions: if flags.update_status { publish::Status::Written } else { publish::Status::Left },
         status: if flags.update_status && known { publish::Status::Written } else { publish::Status::Left },
     }
 }

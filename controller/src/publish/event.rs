@@ -16,6 +16,7 @@ use kube::api::{Api, ObjectMeta, Patch, PatchParams, PostParams};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
+use super::said::Said;
 use crate::diagnostic::Diagnostic;
 use crate::object::{Kind, ObjectRef};
 use crate::reconcile::Outcome;
@@ -39,8 +40,7 @@ pub(super) struct Recorder {
     ledger: Ledger,
     /// How often this process has written the Event of that name.
     counts: HashMap<String, i32>,
-    /// The failure that was logged last; `None` when all is well.
-    said: Option<String>,
+    said: Said,
 }
 
 /// What holds, and what was said of it.
@@ -71,7 +71,7 @@ impl Ledger {
 
 impl Recorder {
     pub(super) fn new(client: Client, instance: String) -> Self {
-        Self { client, instance, ledger: Ledger::default(), counts: HashMap::new(), said: None }
+        Self { client, instance, ledger: Ledger::default(), counts: HashMap::new(), said: Said::default() }
     }
 
     /// Writes what outcomes bring while this replica leads, until they end.
@@ -106,15 +106,15 @@ impl Recorder {
     async fn record(&mut self, diagnostic: Diagnostic) {
         match self.write(&diagnostic).await {
             Ok(()) => {
-                self.said = None;
                 self.ledger.failed.remove(&diagnostic);
+                if self.ledger.failed.is_empty() {
+                    self.said.over();
+                }
                 self.ledger.written.insert(diagnostic);
             }
             Err(error) => {
-                let error = describe(&error);
-                if self.said.as_ref() != Some(&error) {
-                    tracing::warn!(object = %diagnostic.object, error, "an Event cannot be written; trying on");
-                    self.said = Some(error);
+                if self.said.is_new(&error) {
+                    tracing::warn!(object = %diagnostic.object, error = describe(&error), "an Event cannot be written; trying on");
                 }
                 self.ledger.failed.insert(diagnostic, Instant::now() + AGAIN);
             }

@@ -11,12 +11,14 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use k8s_openapi::api::networking::v1::Ingress;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use kube::api::{Api, ListParams, PartialObjectMeta, Patch, PatchParams};
 use kube::{Client, ResourceExt};
 use serde_json::json;
 use tokio::sync::{mpsc, watch};
 
 use super::addresses::Published;
+use super::said::Said;
 use crate::object::{Kind, ObjectRef};
 use crate::reconcile::Outcome;
 use crate::source::cluster::describe;
@@ -57,8 +59,7 @@ pub(super) struct Writer {
     namespaces: Vec<Arc<str>>,
     manager: String,
     book: Book,
-    /// The failure that was logged last; `None` when all is well.
-    said: Option<String>,
+    said: Said,
 }
 
 /// What is known of the Ingresses' status.
@@ -116,12 +117,12 @@ enum Ended {
     Done,
     /// There is no such Ingress.
     Gone,
-    Failed(String),
+    Failed(kube::Error),
 }
 
 impl Writer {
     pub(super) fn new(client: Client, namespaces: Vec<Arc<str>>, manager: String) -> Self {
-        Self { client, namespaces, manager, book: Book::default(), said: None }
+        Self { client, namespaces, manager, book: Book::default(), said: Said::default() }
     }
 
     /// Writes what outcomes ask for while this replica leads, until they end.
@@ -152,6 +153,7 @@ impl Writer {
             }
             let again = match left {
                 Left::Nothing => {
+                    self.said.over();
                     pause = FIRST_PAUSE;
                     None
                 }
@@ -168,7 +170,7 @@ impl Writer {
                 },
                 Ok(()) = leader.changed() => {}
                 Ok(()) = published.changed() => {}
-                () = sleep(again) => {}
+                () = super::sleep(again) => {}
             }
             while let Ok(outcome) = outcomes.try_recv() {
                 self.book.take(&outcome);
@@ -189,11 +191,11 @@ impl Writer {
                 let page = match api.list(&params).await {
                     Ok(page) => page,
                     Err(error) => {
-                        self.say(describe(&error));
+                        self.say(None, &error);
                         return false;
                     }
                 };
-                for ingress in page.items.iter().filter(|ingress| carries(ingress, &self.manager)) {
+                for ingress in page.items.iter().filter(|ingress| carries(ingress.metadata.managed_fields.as_deref(), &self.manager)) {
                     let reference = ObjectRef::new(Kind::Ingress, &ingress.namespace().unwrap_or_default(), &ingress.name_any());
                     if !self.book.carried.contains_key(&reference) {
                         self.book.let_go.insert(reference);
@@ -224,13 +226,10 @@ impl Writer {
                 Ended::Done => self.book.written(&reference, write),
                 Ended::Gone => self.book.gone(&reference),
                 Ended::Failed(error) => {
-                    self.say(error);
+                    self.say(Some(&reference), &error);
                     left = Left::Failures;
                 }
             }
-        }
-        if left != Left::Failures {
-            self.said = None;
         }
         left
     }
@@ -246,14 +245,14 @@ impl Writer {
         match api.patch_status(&reference.name, &params, &Patch::Apply(&patch)).await {
             Ok(_) => Ended::Done,
             Err(kube::Error::Api(status)) if status.code == 404 => Ended::Gone,
-            Err(error) => Ended::Failed(format!("{reference}: {}", describe(&error))),
+            Err(error) => Ended::Failed(error),
         }
     }
 
-    fn say(&mut self, error: String) {
-        if self.said.as_ref() != Some(&error) {
-            tracing::warn!(error, "status cannot be written; trying on");
-            self.said = Some(error);
+    fn say(&mut self, object: Option<&ObjectRef>, error: &kube::Error) {
+        if self.said.is_new(error) {
+            let object = object.map(tracing::field::display);
+            tracing::warn!(object, error = describe(error), "status cannot be written; trying on");
         }
     }
 }
@@ -266,16 +265,9 @@ enum Left {
     Failures,
 }
 
-async fn sleep(time: Option<Duration>) {
-    match time {
-        Some(time) => tokio::time::sleep(time).await,
-        None => std::future::pending().await,
-    }
-}
-
 /// Whether a manager owns something of an object's status.
-fn carries(ingress: &PartialObjectMeta<Ingress>, manager: &str) -> bool {
-    let fields = ingress.metadata.managed_fields.iter().flatten();
+pub(super) fn carries(managed_fields: Option<&[ManagedFieldsEntry]>, manager: &str) -> bool {
+    let fields = managed_fields.into_iter().flatten();
     fields.into_iter().any(|entry| entry.manager.as_deref() == Some(manager) && entry.subresource.as_deref() == Some("status"))
 }
 

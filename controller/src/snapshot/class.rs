@@ -81,6 +81,8 @@ pub struct ParametersObject {
     pub compatibility: Option<Compatibility>,
     /// Whether all of it could be read.
     pub verdict: Verdict,
+    /// Which version of its `spec` this is (`metadata.generation`); `None` where the object does not say.
+    pub generation: Option<i64>,
     /// What cannot be served as written.
     pub findings: Vec<Diagnostic>,
 }
@@ -99,6 +101,7 @@ impl ParametersObject {
         Self {
             policy,
             verdict,
+            generation: parameters.metadata.generation,
             compatibility: parameters.spec.compatibility.map(|compatibility| match compatibility {
                 tidegate_crds::Compatibility::Native => Compatibility::Native,
                 tidegate_crds::Compatibility::IngressNginx => Compatibility::IngressNginx,

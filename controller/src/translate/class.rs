@@ -1,6 +1,7 @@
 //! Whose an Ingress is, and what its class says of it.
 
 use std::cmp::Reverse;
+use std::collections::BTreeSet;
 
 use tidegate_proxy::model::Compatibility;
 
@@ -8,6 +9,7 @@ use super::options::{INGRESS_NGINX, Options};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::object::{Kind, ObjectRef};
 use crate::policy::Policy;
+use crate::reconcile::JudgedParameters;
 use crate::snapshot::{ClassName, ClassObject, Snapshot};
 
 /// Whose an Ingress is.
@@ -86,6 +88,18 @@ fn of_class(snapshot: &Snapshot, options: &Options, name: &str, class: &ClassObj
 fn default_class(snapshot: &Snapshot) -> Option<(&ObjectRef, &ClassObject)> {
     let classes = snapshot.classes().filter(|(_, class)| class.is_default).map(|(name, class)| (name, &**class));
     classes.min_by_key(|(name, class)| (Reverse(class.created), *name))
+}
+
+/// Says what is to be told of the parameters of our classes, sorted by name.
+pub(super) fn judged_parameters(snapshot: &Snapshot, options: &Options) -> Vec<JudgedParameters> {
+    let ours = snapshot.classes().filter(|(name, class)| is_ours(options, &name.name, class));
+    let targets: BTreeSet<_> = ours.filter_map(|(_, class)| class.parameters.as_ref()?.supported()).collect();
+    let judged = targets.into_iter().filter_map(|reference| {
+        let current = snapshot.parameters_entry(&reference)?.current()?;
+        let generation = current.as_ref().ok().and_then(|parameters| parameters.generation);
+        Some(JudgedParameters { generation, findings: snapshot.problems(&reference), reference })
+    });
+    judged.collect()
 }
 
 /// Says what is wrong with the parameters of our classes.

@@ -3,7 +3,8 @@
 use anyhow::ensure;
 
 use crate::backend::Backend;
-use crate::site::{Site, ingress, service, slice};
+use crate::site::{BACKEND_PORT, Site, ingress, service, slice};
+use crate::tidegate::Tidegate;
 use crate::tidegate::Want::{From, Status};
 
 crate::scenarios!("backends":
@@ -18,6 +19,8 @@ crate::scenarios!("backends":
     a_backend_that_is_not_a_service_answers_503,
     the_protocol_of_the_port_is_spoken,
     several_ports_of_a_service_are_kept_apart,
+    endpoints_may_have_ipv6_addresses,
+    a_dual_stack_service_uses_both_families,
 );
 
 /// Ingress with one backend per path of the host `app.test`, written out as YAML.
@@ -240,4 +243,54 @@ endpoints: [{addresses: [$NET.1], conditions: {ready: true}}]
         .await?;
     let tidegate = site.tidegate(&[]).await?;
     tidegate.expect_all(&[("http://app.test/", From("web")), ("http://app.test/admin", From("admin"))]).await
+}
+
+async fn endpoints_may_have_ipv6_addresses(site: &Site) -> anyhow::Result<()> {
+    let one = Backend::start("six-1", site.address_v6(1, BACKEND_PORT)).await?;
+    let two = Backend::start("six-2", site.address_v6(2, BACKEND_PORT)).await?;
+    site.apply(&service("six")).await?;
+    site.apply(&slice("six", &[(one.address, "ready: true")])).await?;
+    site.apply(&ingress("app", &["app.test/ Prefix six"])?).await?;
+    let tidegate = site.tidegate(&[]).await?;
+    let answer = tidegate.expect("http://app.test/", From("six-1")).await?;
+    ensure!(answer.seen()["local"].as_str().is_some_and(|local| local == one.address.to_string()), "{answer}");
+    site.apply(&slice("six", &[(two.address, "ready: true")])).await?;
+    tidegate.becomes("http://app.test/", From("six-2")).await?;
+    Ok(())
+}
+
+/// Of a Service of both families each Pod has an address in a slice of each.
+async fn a_dual_stack_service_uses_both_families(site: &Site) -> anyhow::Result<()> {
+    let four = Backend::start("four", site.address(1, BACKEND_PORT)).await?;
+    let six = Backend::start("six", site.address_v6(1, BACKEND_PORT)).await?;
+    site.apply(&service("app")).await?;
+    site.apply(&slice("app", &[(four.address, "ready: true")])).await?;
+    site.apply(&slice("app", &[(six.address, "ready: true")]).replace("name: app, labels", "name: app-six, labels")).await?;
+    site.apply(&ingress("app", &["app.test/ Prefix app"])?).await?;
+    let tidegate = site.tidegate(&[]).await?;
+    let mut of_six = 0;
+    for _ in 0..20 {
+        let answer = tidegate.get("http://app.test/").await?;
+        let name = answer.seen()["name"].clone();
+        ensure!(name == "four" || name == "six", "{answer}");
+        of_six += usize::from(name == "six");
+    }
+    ensure!((9..=11).contains(&of_six), "the IPv6 endpoint answered {of_six} of 20 requests");
+    // Either family alone will do.
+    site.delete("EndpointSlice", "app").await?;
+    alone(&tidegate, "six").await?;
+    site.apply(&slice("app", &[(four.address, "ready: true")])).await?;
+    site.delete("EndpointSlice", "app-six").await?;
+    alone(&tidegate, "four").await
+}
+
+/// Waits until four requests in a row reach this backend.
+async fn alone(tidegate: &Tidegate, name: &str) -> anyhow::Result<()> {
+    crate::wait::until_ok(async || {
+        for _ in 0..4 {
+            tidegate.expect("http://app.test/", From(name)).await?;
+        }
+        Ok(())
+    })
+    .await
 }

@@ -26,7 +26,6 @@ async fn count(tidegate: &Tidegate, url: &str, requests: usize) -> anyhow::Resul
     Ok(counts)
 }
 
-/// Conformance: load balancing.
 async fn a_hundred_requests_reach_ten_endpoints_evenly(site: &Site) -> anyhow::Result<()> {
     let _app = site.service("app", 10).await?;
     site.apply(&ingress("app", &["app.test/ Prefix app"])?).await?;

@@ -27,7 +27,6 @@ fn in_class(name: &str, host: &str, class: &str) -> anyhow::Result<String> {
     Ok(ingress(name, &[&format!("{host}/ Prefix app")])?.replace("  ingressClassName: $CLASS\n", &line))
 }
 
-/// Conformance: a class that nobody owns.
 async fn an_ingress_of_a_class_that_nobody_owns_is_not_served(site: &Site) -> anyhow::Result<()> {
     let _app = site.service("app", 1).await?;
     site.apply(&in_class("ours", "ours.test", "$CLASS")?).await?;

@@ -17,7 +17,6 @@ metadata: {name: rest}
 spec: {ingressClassName: $CLASS, defaultBackend: {service: {name: rest, port: {number: 80}}}}
 ";
 
-/// Conformance: default backend.
 async fn an_ingress_without_rules_serves_every_host_and_path(site: &Site) -> anyhow::Result<()> {
     let _rest = site.service("rest", 1).await?;
     site.apply(ONLY_DEFAULT).await?;

@@ -13,7 +13,6 @@ crate::scenarios!("hosts":
     https_and_http2_follow_the_same_rules,
 );
 
-/// Conformance: host rules.
 async fn an_exact_host_takes_only_itself(site: &Site) -> anyhow::Result<()> {
     let _app = site.service("app", 1).await?;
     site.apply(&ingress("app", &["foo.bar.test/ Prefix app"])?).await?;
@@ -30,7 +29,6 @@ async fn an_exact_host_takes_only_itself(site: &Site) -> anyhow::Result<()> {
         .await
 }
 
-/// Conformance: wildcard hosts.
 async fn a_wildcard_takes_exactly_one_label(site: &Site) -> anyhow::Result<()> {
     let _app = site.service("app", 1).await?;
     site.apply(&ingress("app", &["*.foo.test/ Prefix app"])?).await?;

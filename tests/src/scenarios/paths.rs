@@ -32,7 +32,6 @@ async fn table(site: &Site, rules: &[&str], wants: &[(&str, Want<'_>)]) -> anyho
     tidegate.expect_all(&urls.iter().map(|(url, want)| (url.as_str(), *want)).collect::<Vec<_>>()).await
 }
 
-/// Conformance: exact paths.
 async fn exact_paths_take_only_themselves(site: &Site) -> anyhow::Result<()> {
     let rules = ["/foo Exact foo", "/bar/ Exact bar"];
     let wants = [
@@ -49,7 +48,6 @@ async fn exact_paths_take_only_themselves(site: &Site) -> anyhow::Result<()> {
     table(site, &rules, &wants).await
 }
 
-/// Conformance: prefix paths, by element and case sensitive.
 async fn prefixes_take_whole_elements(site: &Site) -> anyhow::Result<()> {
     let rules = ["/foo Prefix foo", "/aaa/bb Prefix bb"];
     let wants = [
@@ -68,7 +66,6 @@ async fn prefixes_take_whole_elements(site: &Site) -> anyhow::Result<()> {
     table(site, &rules, &wants).await
 }
 
-/// Conformance: the rows of the Kubernetes reference table on trailing slashes.
 async fn a_prefix_with_a_trailing_slash_takes_the_same(site: &Site) -> anyhow::Result<()> {
     let rules = ["/foo/ Prefix foo", "/aaa/bbb/ Prefix bbb"];
     let wants = [
@@ -83,7 +80,6 @@ async fn a_prefix_with_a_trailing_slash_takes_the_same(site: &Site) -> anyhow::R
     table(site, &rules, &wants).await
 }
 
-/// Conformance: several prefixes.
 async fn the_longest_prefix_wins(site: &Site) -> anyhow::Result<()> {
     let rules = ["/ Prefix root", "/aaa/bbb Prefix bbb", "/aaa Prefix aaa"];
     let wants = [
@@ -99,7 +95,6 @@ async fn the_longest_prefix_wins(site: &Site) -> anyhow::Result<()> {
     table(site, &rules, &wants).await
 }
 
-/// Conformance: exact beside prefix.
 async fn exact_goes_before_prefix(site: &Site) -> anyhow::Result<()> {
     let rules = ["/foo Prefix prefix", "/foo Exact exact", "/foo/bar/baz Exact deep", "/foo/bar Prefix bar"];
     let wants = [
@@ -119,7 +114,6 @@ async fn an_implementation_specific_path_is_a_prefix(site: &Site) -> anyhow::Res
     table(site, &rules, &wants).await
 }
 
-/// Conformance: paths of one host that lead to different Services.
 async fn several_paths_of_one_rule_lead_to_their_services(site: &Site) -> anyhow::Result<()> {
     let _one = site.service("one", 1).await?;
     let _two = site.service("two", 1).await?;

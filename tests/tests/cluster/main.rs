@@ -5,9 +5,13 @@
 
 #![expect(clippy::indexing_slicing, reason = "a test may panic; JSON is indexed without one")]
 
+mod conditions;
+mod crd;
+mod forgotten;
 mod install;
 mod load;
 mod outage;
+mod rights;
 mod status;
 
 use std::path::PathBuf;
@@ -62,5 +66,5 @@ fn inside(arguments: &Arguments, directory: &std::path::Path) -> anyhow::Result<
 }
 
 fn all() -> Vec<Scenario> {
-    [scenarios::all(), status::all(), load::all(), outage::all()].concat()
+    [scenarios::all(), crd::all(), status::all(), conditions::all(), rights::all(), load::all(), outage::all(), forgotten::all()].concat()
 }

@@ -70,7 +70,6 @@ async fn the_addresses_of_a_published_service_are_followed(site: &Site) -> anyho
     Ok(())
 }
 
-/// Conformance: a class that nobody owns gets no status.
 async fn an_ingress_that_is_not_ours_gets_no_status(site: &Site) -> anyhow::Result<()> {
     let _app = site.service("app", 1).await?;
     site.apply(&ingress("theirs", &["theirs.test/ Prefix app"])?.replace("$CLASS", "theirs-$CLASS")).await?;

@@ -63,6 +63,8 @@ impl Trouble {
         };
         // 410 is everyday life: the list that follows says all there is to know.
         if status == 410 {
+            tracing::debug!(kind = %self.kind, namespace = self.namespace.as_deref(), error = %text,
+                "the API server has forgotten where a watch stood; reading everything anew");
             return Outlook::Expired;
         }
         let dispensable = matches!(self.kind, Kind::IngressClass | Kind::ClassParameters);

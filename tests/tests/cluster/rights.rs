@@ -1,0 +1,208 @@
+//! What Tidegate does without a right, or without a kind, by the API server's own judgement: each test has a user of its own.
+
+use anyhow::{Context as _, ensure};
+use tidegate_tests::cluster::{self, User};
+use tidegate_tests::object;
+use tidegate_tests::site::{Site, ingress};
+use tidegate_tests::tidegate::Tidegate;
+use tidegate_tests::tidegate::Want::{From, Redirect, Status};
+use tidegate_tests::wait;
+
+use crate::install;
+
+tidegate_tests::scenarios!("rights":
+    the_role_is_enough_and_every_rule_of_it_is_needed,
+    class_parameters_that_must_not_be_read_hold_nothing_up,
+    classes_that_must_not_be_read_leave_those_that_a_flag_names,
+    secrets_that_must_not_be_read_hold_readiness_up_and_the_log_says_so,
+    without_the_right_to_a_lease_routing_goes_on,
+    without_the_right_to_tell_routing_goes_on;
+    alone:
+    without_the_crd_nothing_is_held_up_and_it_may_come_later,
+);
+
+/// Lets a bare user do what Tidegate's role says, except what these texts in its rules are about.
+async fn grant(site: &Site, number: u8, without: &[&str]) -> anyhow::Result<()> {
+    let rules = install::RULES.iter().copied().filter(|rule| !without.iter().any(|part| rule.contains(part)));
+    site.apply(&install::role(&format!("bare-{number}"), "bare", rules)).await?;
+    site.cluster()?.allowed(User::Bare(number), "list", "services").await
+}
+
+fn start(site: &Site, number: u8, flags: &[&str]) -> anyhow::Result<Tidegate> {
+    site.tidegate_as(User::Bare(number), cluster::SERVER, flags)
+}
+
+/// Parameters of the site's class: the root leads to `/home`.
+const PARAMETERS: &str = "
+apiVersion: tidegate.dev/v1alpha1
+kind: ClassParameters
+metadata: {name: $CLASS}
+spec: {appRoot: /home}
+";
+const POINTING: &str = "
+apiVersion: networking.k8s.io/v1
+kind: IngressClass
+metadata: {name: $CLASS}
+spec: {controller: $CONTROLLER, parameters: {apiGroup: tidegate.dev, kind: ClassParameters, scope: Cluster, name: $CLASS}}
+";
+const LED: Want = Redirect(302, "http://app.test/home");
+type Want = tidegate_tests::tidegate::Want<'static>;
+
+/// No rule is there for nothing: with all of them everything works, and no failure is logged.
+async fn the_role_is_enough_and_every_rule_of_it_is_needed(site: &Site) -> anyhow::Result<()> {
+    let _app = site.service("app", 1).await?;
+    site.apply(PARAMETERS).await?;
+    site.apply(POINTING).await?;
+    site.apply(&ingress("app", &["app.test/ Prefix app", "app.test/missing Prefix missing"])?).await?;
+    grant(site, 0, &[]).await?;
+    let tidegate = start(site, 0, &["--publish-status-address=203.0.113.7"])?;
+    tidegate.ready().await?;
+    wait::until_ok(async || {
+        let object = site.get("ClassParameters", "$CLASS").await?;
+        ensure!(object.data["status"]["conditions"][0]["status"] == "True", "{object:?}");
+        let ingress = site.get("Ingress", "app").await?;
+        ensure!(ingress.data["status"]["loadBalancer"]["ingress"][0]["ip"] == "203.0.113.7", "{ingress:?}");
+        let events = object::api(&site.cluster()?.client(), "Event", &site.namespace)?.list(&Default::default()).await?;
+        ensure!(!events.items.is_empty(), "no Event");
+        Ok(())
+    })
+    .await?;
+    let failures: Vec<_> = tidegate.log().lines().filter(|line| line.contains("forbidden")).map(str::to_owned).collect();
+    ensure!(failures.is_empty(), "{failures:#?}");
+    Ok(())
+}
+
+async fn class_parameters_that_must_not_be_read_hold_nothing_up(site: &Site) -> anyhow::Result<()> {
+    let _app = site.service("app", 1).await?;
+    site.apply(PARAMETERS).await?;
+    site.apply(POINTING).await?;
+    site.apply(&ingress("app", &["app.test/ Prefix app"])?).await?;
+    grant(site, 1, &["classparameters"]).await?;
+    let tidegate = start(site, 1, &["--public-http-port=80"])?;
+    tidegate.ready().await?;
+    tidegate.expect("http://app.test/", From("app-1")).await?;
+    let finding = tidegate.diagnosed("kind_unavailable", "ClassParameters").await?;
+    ensure!(finding["message"].to_string().contains("classparameters.tidegate.dev is forbidden"), "the right is not named: {finding}");
+    // The right may come later.
+    grant(site, 1, &[]).await?;
+    tidegate.becomes("http://app.test/", LED).await?;
+    tidegate.no_more("kind_unavailable").await
+}
+
+async fn classes_that_must_not_be_read_leave_those_that_a_flag_names(site: &Site) -> anyhow::Result<()> {
+    let _app = site.service("app", 1).await?;
+    site.apply(&ingress("app", &["app.test/ Prefix app"])?).await?;
+    site.apply(&ingress("other", &["other.test/ Prefix app"])?.replace("$CLASS", "other-$CLASS")).await?;
+    grant(site, 2, &["ingressclasses", "classparameters"]).await?;
+    let tidegate = start(site, 2, &["--ingress-class=$CLASS"])?;
+    tidegate.ready().await?;
+    tidegate.expect_all(&[("http://app.test/", From("app-1")), ("http://other.test/", Status(404))]).await?;
+    for kind in ["IngressClass", "ClassParameters"] {
+        tidegate.diagnosed("kind_unavailable", kind).await?;
+    }
+    Ok(())
+}
+
+async fn secrets_that_must_not_be_read_hold_readiness_up_and_the_log_says_so(site: &Site) -> anyhow::Result<()> {
+    let _app = site.service("app", 1).await?;
+    site.apply(&ingress("app", &["app.test/ Prefix app"])?).await?;
+    grant(site, 3, &["secrets"]).await?;
+    let tidegate = start(site, 3, &[])?;
+    let said = || tidegate.logged("not allowed to read a kind of object that is needed; trying on");
+    let line = wait::until("the log to name the right", async || Ok(said().into_iter().next())).await?;
+    ensure!(line["level"] == "ERROR" && line["kind"] == "Secret", "{line}");
+    ensure!(line["error"].as_str().is_some_and(|error| error.contains(r#"cannot list resource "secrets""#)), "{line}");
+    // Everything else is known by now, and still it is not ready.
+    wait::until("a few more refusals", async || {
+        ensure!(!tidegate.is_ready().await, "ready without having seen Secrets");
+        Ok((site.cluster()?.refusals(User::Bare(3))? >= 4).then_some(()))
+    })
+    .await?;
+    ensure!(said().len() == 1, "said more than once: {:#?}", said());
+    grant(site, 3, &[]).await?;
+    tidegate.ready().await?;
+    tidegate.expect("http://app.test/", From("app-1")).await?;
+    Ok(())
+}
+
+async fn without_the_right_to_a_lease_routing_goes_on(site: &Site) -> anyhow::Result<()> {
+    let _app = site.service("app", 1).await?;
+    grant(site, 4, &["leases"]).await?;
+    let tidegate = start(site, 4, &["--publish-status-address=203.0.113.7"])?;
+    tidegate.ready().await?;
+    for number in 0..5 {
+        site.apply(&ingress(&format!("app{number}"), &[&format!("app{number}.test/ Prefix app")])?).await?;
+        tidegate.becomes(&format!("http://app{number}.test/"), From("app-1")).await?;
+    }
+    wait::until("several refusals", async || Ok((site.cluster()?.refusals(User::Bare(4))? >= 3).then_some(()))).await?;
+    let said = tidegate.logged("the Lease cannot be read or renewed; trying on");
+    ensure!(said.len() == 1 && said[0].to_string().contains("leases"), "{said:#?}");
+    // Nobody writes without the Lease.
+    let ingress = site.get("Ingress", "app0").await?;
+    ensure!(ingress.data["status"]["loadBalancer"]["ingress"].is_null(), "{ingress:?}");
+    Ok(())
+}
+
+async fn without_the_right_to_tell_routing_goes_on(site: &Site) -> anyhow::Result<()> {
+    let _app = site.service("app", 1).await?;
+    site.apply(PARAMETERS).await?;
+    site.apply(POINTING).await?;
+    grant(site, 5, &["/status", "events"]).await?;
+    let tidegate = start(site, 5, &["--publish-status-address=203.0.113.7"])?;
+    tidegate.ready().await?;
+    for number in 0..5 {
+        let missing = format!("app{number}.test/missing Prefix missing{number}");
+        site.apply(&ingress(&format!("app{number}"), &[&format!("app{number}.test/a Prefix app"), &missing])?).await?;
+        tidegate.becomes(&format!("http://app{number}.test/a"), From("app-1")).await?;
+    }
+    // Each Ingress was tried, and each finding: one kind of failure, said once.
+    wait::until("every attempt", async || Ok((site.cluster()?.refusals(User::Bare(5))? >= 11).then_some(()))).await?;
+    for message in [
+        "status cannot be written; trying on",
+        "an Event cannot be written; trying on",
+        "conditions of ClassParameters cannot be written; trying on",
+    ] {
+        let said = tidegate.logged(message);
+        ensure!(said.len() == 1 && said[0].to_string().contains("forbidden"), "{message}: {said:#?}");
+    }
+    // With the rights, what is due is written.
+    grant(site, 5, &[]).await?;
+    wait::until_ok(async || {
+        let ingress = site.get("Ingress", "app4").await.context("app4")?;
+        ensure!(ingress.data["status"]["loadBalancer"]["ingress"][0]["ip"] == "203.0.113.7", "{ingress:?}");
+        Ok(())
+    })
+    .await
+}
+
+/// Alone, since the kind goes for all tests.
+async fn without_the_crd_nothing_is_held_up_and_it_may_come_later(site: &Site) -> anyhow::Result<()> {
+    let cluster = site.cluster()?;
+    let _app = site.service("app", 1).await?;
+    site.apply(POINTING).await?;
+    site.apply(&ingress("app", &["app.test/ Prefix app"])?).await?;
+    let before = site.tidegate(&["--public-http-port=80"]).await?;
+    let crd = install::crd()?;
+    object::delete(&cluster.client(), "", &crd.kind, &crd.name).await?;
+    let tried = async {
+        wait::until("the CRD to go", async || Ok(object::get(&cluster.client(), "", &crd.kind, &crd.name).await.is_err().then_some(())))
+            .await?;
+        let tidegate = site.tidegate(&["--public-http-port=80"]).await?;
+        for tidegate in [&before, &tidegate] {
+            tidegate.expect("http://app.test/", From("app-1")).await?;
+            ensure!(tidegate.is_ready().await, "readiness went with the kind");
+        }
+        let finding = tidegate.diagnosed("kind_unavailable", "ClassParameters").await?;
+        ensure!(finding["message"].to_string().contains("tidegate.dev/v1alpha1"), "the kind is not named: {finding}");
+        anyhow::Ok(tidegate)
+    }
+    .await;
+    install::install_crd(cluster).await?;
+    let tidegate = tried?;
+    site.apply(PARAMETERS).await?;
+    for tidegate in [&before, &tidegate] {
+        tidegate.becomes("http://app.test/", LED).await?;
+        tidegate.no_more("kind_unavailable").await?;
+    }
+    Ok(())
+}
