@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use anyhow::Context as _;
 
@@ -10,6 +11,10 @@ use anyhow::Context as _;
 pub const PROXY_CORE: &str = "0";
 /// The core that the backend and the generator share.
 pub const LOAD_CORE: &str = "1";
+
+/// How long a process may take to end once it was asked to; callgrind writes its profile in that time.
+const PATIENCE: Duration = Duration::from_secs(30);
+const REST: Duration = Duration::from_millis(10);
 
 /// A process that is killed when it goes out of scope.
 #[derive(Debug)]
@@ -124,11 +129,11 @@ impl Drop for Process {
     fn drop(&mut self) {
         // A master that is asked to end takes its workers with it.
         let _ = Command::new("kill").args(["-s", "TERM", &self.child.id().to_string()]).stderr(Stdio::null()).status();
-        for _ in 0..200 {
+        for _ in 0..PATIENCE.as_millis() / REST.as_millis() {
             if !self.runs() {
                 return;
             }
-            std::thread::sleep(std::time::Duration::from_millis(10));
+            std::thread::sleep(REST);
         }
         for id in self.family() {
             let _ = Command::new("kill").args(["-s", "KILL", &id.to_string()]).stderr(Stdio::null()).status();

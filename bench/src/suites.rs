@@ -108,7 +108,7 @@ pub const SUITES: &[Suite] = &[
     usual("latency-2k", "latency at 2,000 requests a second, 16 connections", paced(16, 2_000.0)),
     usual("latency-5k", "latency at 5,000 requests a second, 16 connections", paced(16, 5_000.0)),
     on(USUAL, WITHOUT_FLOOR, "websocket", "WebSocket messages of 64 B and their echoes, 64 connections", closed(WebSocket(64), Http, 64)),
-    on(TICKETS, ALL, "resume", "a new TLS connection, resumed session, one request", closed(Resume, Https, 32)),
+    on(TICKETS, ALL, "resume", "a new TLS connection, resumed session, one request", closed(Resume, Https, 8)),
     on(LOGS, WITHOUT_FLOOR, "access-log", "HTTP/1.1, 64 B, without and with an access log in a file", closed(Download(64), Http, 64)),
     on(USUAL, ALL, "idle", "memory of an idle connection, in clear text", idle(Idle, Http)),
     on(USUAL, ALL, "idle-tls", "memory of an idle connection over TLS", idle(Idle, Https)),
