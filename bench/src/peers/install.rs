@@ -130,11 +130,13 @@ pub fn tidegate(own: &Path) -> anyhow::Result<PathBuf> {
     }
     let folder = own.ancestors().find(|folder| folder.join("build").is_dir()).context("this program runs from an unusual place")?;
     let name = folder.file_name().and_then(|name| name.to_str()).context("the profile has no name")?;
-    let profile = if name == "debug" { "dev" } else { name };
-    eprintln!("building Tidegate (profile {profile})");
+    eprintln!("building Tidegate (profile {name})");
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    // In a test's profile as a test build, which is what `cargo test --workspace` has made already: the same features, nothing twice.
+    let build: &[&str] = if name == "debug" { &["test", "--no-run"] } else { &["build", "--profile", name] };
     let status = Command::new(cargo)
-        .args(["build", "--quiet", "--locked", "--package", "tidegate", "--profile", profile])
+        .args(build)
+        .args(["--quiet", "--locked", "--package", "tidegate"])
         .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
         .status()?;
     let binary = folder.join("tidegate");
