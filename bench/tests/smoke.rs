@@ -1,0 +1,28 @@
+//! The runner as a process: a run of seconds, against the floor alone. What it measures in that time proves nothing; that it measures does.
+
+use std::fs;
+use std::process::Command;
+
+use serde_json::Value;
+
+#[test]
+fn a_short_run_measures_tidegate_beside_the_floor() -> anyhow::Result<()> {
+    let results = tempfile::tempdir()?;
+    let suites = ["h1", "h1-tls", "h2-tls", "handshake", "upload-1m", "websocket", "resume", "idle-tls"];
+    let status = Command::new(env!("CARGO_BIN_EXE_tidegate-bench"))
+        .args(["--only", &suites.join(","), "--peers", "floor", "--rounds", "1", "--slice", "0.2", "--name", "smoke", "--results"])
+        .arg(results.path())
+        .status()?;
+    // It fails for a request that failed and for a wrong byte.
+    assert!(status.success());
+    let raw: Value = serde_json::from_str(&fs::read_to_string(results.path().join("smoke.json"))?)?;
+    let samples = raw.get("samples").and_then(Value::as_array).map_or(&[] as &[Value], Vec::as_slice);
+    for suite in suites {
+        let measured = samples.iter().filter(|sample| sample.get("suite").is_some_and(|name| name == suite)).count();
+        assert_eq!(measured, if suite == "websocket" { 1 } else { 2 }, "{suite}");
+    }
+    let tables = fs::read_to_string(results.path().join("smoke.md"))?;
+    assert!(tables.contains("| h1 | CPU µs | **"), "{tables}");
+    assert!(fs::read_to_string(results.path().join("smoke.svg"))?.contains("tidegate</text>"));
+    Ok(())
+}
