@@ -31,6 +31,7 @@ use crate::upstream::Wanted;
 use answer::ReasonHeader;
 use dispatch::{Answered, Head, Outgoing, dispatch};
 use facts::Facts;
+use headers::Seen;
 use upgrade::{Tunnel, Upgrade};
 use worker::Found;
 
@@ -132,7 +133,9 @@ async fn serve(worker: &Worker, connection: &Connection, mut parts: Parts, body:
     let trailers = headers::clean_request(&mut parts.headers, seen);
     let id = client.tell(&mut parts.headers, seen, connection.client_ip(), &host, &worker.memo);
     record.request_id(&id);
-    parts.headers.insert(HOST, host);
+    if !seen.has(Seen::HOST) {
+        parts.headers.insert(HOST, host);
+    }
     if let Some(upgrade) = &upgrade {
         upgrade.ask(&mut parts);
     }

@@ -17,8 +17,8 @@ pub struct Settings {
     pub drain_min: Duration,
     /// How long requests in flight may take after the start of a drain. Default 240 s.
     pub drain_max: Duration,
-    /// Idle connections that each worker keeps to one endpoint. Default 64.
-    pub idle_per_endpoint: usize,
+    /// Idle HTTP/1.1 connections to endpoints that each worker keeps, all endpoints together; those idle for longest go first. Default 512.
+    pub idle_connections: usize,
     /// How long an idle connection to an endpoint is kept. Default 30 s.
     pub upstream_idle: Duration,
     /// Whether answers that the proxy makes carry their reason in `X-Tidegate-Reason`. Default off.
@@ -48,7 +48,7 @@ impl Default for Settings {
             max_connections: 65_536,
             drain_min: Duration::from_secs(10),
             drain_max: Duration::from_secs(240),
-            idle_per_endpoint: 64,
+            idle_connections: 512,
             upstream_idle: Duration::from_secs(30),
             reason_header: false,
             access_log: AccessLog::default(),

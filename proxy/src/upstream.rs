@@ -7,6 +7,7 @@ mod dial;
 mod endpoint;
 mod http1;
 mod http2;
+mod idle;
 mod pool;
 mod registry;
 

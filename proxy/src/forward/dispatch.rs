@@ -18,7 +18,7 @@ use crate::error::{ProxyError, Reason, Retry};
 use crate::model::{Timeouts, UpstreamProtocol};
 use crate::observe::{Record, UpstreamConnect};
 use crate::table::Forward;
-use crate::upstream::{Channel, Round, Version, Wanted};
+use crate::upstream::{Channel, Round, Unanswered, Version, Wanted};
 
 const CHUNKED: HeaderValue = HeaderValue::from_static("chunked");
 
@@ -84,7 +84,8 @@ pub(super) async fn dispatch(
                 metrics.upstream_reuse();
                 channel
             }
-            None => match pool.connect(outgoing.wanted, backend.timeouts.connect).await {
+            // Made rarely, and large.
+            None => match Box::pin(pool.connect(outgoing.wanted, backend.timeouts.connect)).await {
                 Ok(channel) => {
                     metrics.upstream_connect(UpstreamConnect::Ok);
                     now = Instant::now();
@@ -168,7 +169,7 @@ impl Outgoing {
             Version::Http1 => head.into_http1(body),
             Version::Http2 => head.into_http2(body, backend.upstream.key.protocol, self.trailers)?,
         };
-        let answered = wait(channel, request, self.upload.as_ref(), backend.timeouts, worker, now).await;
+        let answered = wait(channel.send(request), self.upload.as_ref(), backend.timeouts, worker, now).await;
         match answered {
             Ok(response) => {
                 if let Some(upload) = &self.upload {
@@ -233,16 +234,15 @@ impl Head {
 
 type Failure = (ProxyError, Option<Box<Request<Body>>>);
 
-/// Sends the request and waits for the head: as long as the client sends, then for the read timeout.
+/// Waits for the head of the response: as long as the client sends, then for the read timeout.
 async fn wait(
-    channel: &Channel,
-    request: Request<Body>,
+    sending: impl Future<Output = Result<Response<Incoming>, Unanswered>>,
     upload: Option<&Upload>,
     timeouts: Timeouts,
     worker: &Worker,
     now: Instant,
 ) -> Result<Response<Incoming>, Failure> {
-    let mut sending = pin!(channel.send(request));
+    let mut sending = pin!(sending);
     let mut deadline = worker.clock.deadline();
     deadline.set(now + if upload.is_some() { timeouts.read.min(timeouts.send) } else { timeouts.read });
     poll_fn(|cx| {

@@ -36,7 +36,7 @@ impl Seen {
     const COOKIE: Self = Self(1 << 10);
     /// More than one `Cookie`.
     const COOKIES: Self = Self(1 << 11);
-    const HOST: Self = Self(1 << 12);
+    pub(super) const HOST: Self = Self(1 << 12);
     /// More than one `Host`.
     pub(super) const HOSTS: Self = Self(1 << 13);
     const CONTENT_LENGTH: Self = Self(1 << 14);

@@ -70,12 +70,14 @@ impl Drop for Unanswered<'_> {
 }
 
 /// Turns a panic into an answer: one request must not cost the others of its connection theirs.
-async fn survive(responding: impl Future<Output = Response<Body>>) -> Response<Body> {
-    AssertUnwindSafe(responding).catch_unwind().await.unwrap_or_else(|_| {
-        tracing::error!(reason = Reason::Internal.as_str(), "a request ended in a panic");
-        let mut response = Response::new(Body::Empty);
-        *response.status_mut() = Reason::Internal.status();
-        response
+fn survive(responding: impl Future<Output = Response<Body>>) -> impl Future<Output = Response<Body>> {
+    AssertUnwindSafe(responding).catch_unwind().map(|responded| {
+        responded.unwrap_or_else(|_| {
+            tracing::error!(reason = Reason::Internal.as_str(), "a request ended in a panic");
+            let mut response = Response::new(Body::Empty);
+            *response.status_mut() = Reason::Internal.status();
+            response
+        })
     })
 }
 

@@ -143,7 +143,8 @@ async fn http2<S: OverTcp>(stream: Ahead<S>, conversation: Rc<Conversation>) -> 
         .keep_alive_interval(interval)
         .keep_alive_timeout(timeout);
     builder.enable_connect_protocol();
-    let service = service_fn(move |request| Rc::clone(&conversation).respond(request, Some(streams.begin())));
+    // hyper moves it from hand to hand: what is large had better stay where it is.
+    let service = service_fn(move |request| Box::pin(Rc::clone(&conversation).respond(request, Some(streams.begin()))));
     let mut http = Box::pin(builder.serve_connection(TokioIo::new(stream), service));
     let driven = drive(http.as_mut(), &activity, Protocol::Http2).await;
     activity.end_http();

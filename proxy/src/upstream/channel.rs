@@ -2,6 +2,8 @@
 
 use std::rc::Rc;
 
+use futures_util::TryFutureExt as _;
+use futures_util::future::Either;
 use http::{Request, Response};
 use hyper::body::Incoming;
 
@@ -68,14 +70,14 @@ impl Channel {
         }
     }
 
-    /// Sends a request and waits for the response's head.
+    /// Sends a request at once; what is returned waits for the response's head.
     ///
     /// # Errors
     /// See [`Unanswered`].
-    pub async fn send(&self, request: Request<Body>) -> Result<Response<Incoming>, Unanswered> {
+    pub fn send(&self, request: Request<Body>) -> impl Future<Output = Result<Response<Incoming>, Unanswered>> + use<> {
         let answered = match &self.kind {
-            Kind::Http1(connection) => connection.send(request).await,
-            Kind::Http2(stream) => stream.send(request).await,
+            Kind::Http1(connection) => Either::Left(connection.send(request)),
+            Kind::Http2(stream) => Either::Right(stream.send(request)),
         };
         answered.map_err(|mut failed| {
             let request = failed.take_message().map(Box::new);

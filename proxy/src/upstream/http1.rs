@@ -13,6 +13,7 @@ use tokio::task::AbortHandle;
 
 use super::InFlight;
 use super::connect::Stream;
+use super::idle::Since;
 use super::pool::EndpointPool;
 use crate::body::{Body, Lease};
 use crate::error::{ProxyError, Reason, Retry};
@@ -23,6 +24,8 @@ pub(super) struct Http1 {
     home: Weak<EndpointPool>,
     in_flight: RefCell<Option<InFlight>>,
     task: AbortHandle,
+    /// When it became idle.
+    pub(super) idle_since: Cell<Since>,
     /// How many sweeps it has been idle for.
     pub(super) sweeps: Cell<u32>,
 }
@@ -57,7 +60,14 @@ impl Http1 {
             }
         });
         let task = task.abort_handle();
-        Ok(Rc::new(Self { sender: RefCell::new(sender), home, in_flight: RefCell::new(None), task, sweeps: Cell::new(0) }))
+        Ok(Rc::new(Self {
+            sender: RefCell::new(sender),
+            home,
+            in_flight: RefCell::new(None),
+            task,
+            idle_since: Cell::default(),
+            sweeps: Cell::new(0),
+        }))
     }
 
     /// Closes it at once, whatever it is doing. hyper itself would wait for an endpoint that has answered to take the rest of its

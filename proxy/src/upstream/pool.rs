@@ -13,6 +13,7 @@ use super::connect::{Connector, Version, Wanted};
 use super::dial::Dial;
 use super::http1::{Condition, Http1};
 use super::http2::Http2;
+use super::idle::IdleLimit;
 use super::{Endpoint, Slot, Upstream};
 use crate::error::{ProxyError, Reason, Retry};
 use crate::model::UpstreamProtocol;
@@ -30,7 +31,7 @@ pub struct Pools(Rc<Inner>);
 struct Inner {
     slots: RefCell<Vec<Option<UpstreamPool>>>,
     connector: Connector,
-    idle_per_endpoint: usize,
+    idle_limit: IdleLimit,
     sweep_every: Duration,
     /// Connections go after this many sweeps without a request.
     sweeps_until_idle: u32,
@@ -58,16 +59,16 @@ pub struct EndpointPool {
 }
 
 impl Pools {
-    /// Makes the empty pools of a worker. Connections without a request for `idle` are closed; at most `idle_per_endpoint` are
-    /// kept to one endpoint.
+    /// Makes the empty pools of a worker. Connections without a request for `idle` are closed; at most `idle_connections` of HTTP/1.1 are
+    /// kept, to all endpoints together.
     #[must_use]
-    pub fn new(connector: Connector, idle_per_endpoint: usize, idle: Duration) -> Self {
+    pub fn new(connector: Connector, idle_connections: usize, idle: Duration) -> Self {
         let sweep_every = (idle / 4).clamp(Duration::from_millis(10), LONGEST_SWEEP);
         let sweeps = idle.as_nanos().div_ceil(sweep_every.as_nanos());
         Self(Rc::new(Inner {
             slots: RefCell::default(),
             connector,
-            idle_per_endpoint,
+            idle_limit: IdleLimit::new(idle_connections),
             sweep_every,
             sweeps_until_idle: u32::try_from(sweeps).unwrap_or(u32::MAX).max(1),
             sweeping: Cell::new(false),
@@ -147,6 +148,16 @@ impl Inner {
         Some(left)
     }
 
+    /// Closes the connections that were idle for longest if there are too many.
+    fn make_room(&self) {
+        let slots = self.slots.borrow();
+        let pools = || slots.iter().flatten().flat_map(|pool| &pool.endpoints);
+        let all = pools().flat_map(|pool| pool.idle.borrow().iter().map(|connection| connection.idle_since.get()).collect::<Vec<_>>());
+        if let Some(oldest) = self.idle_limit.settle(all.collect()) {
+            pools().for_each(|pool| pool.close_idle(|connection| connection.idle_since.get() < oldest));
+        }
+    }
+
     /// Sees to it that a sweep comes.
     fn sweep_later(self: &Rc<Self>) {
         if self.sweeping.replace(true) {
@@ -192,6 +203,9 @@ impl EndpointPool {
             match idle.get(at).map(|connection| connection.condition()) {
                 Some(Condition::Ready) => {
                     let connection = idle.remove(at);
+                    if let Some(worker) = self.worker.upgrade() {
+                        worker.idle_limit.leave();
+                    }
                     connection.occupy(self.endpoint.enter());
                     return Some(Channel::new(Kind::Http1(connection), Past::Used));
                 }
@@ -291,12 +305,14 @@ impl EndpointPool {
     /// Takes a connection back that has served its request.
     pub(super) fn park(&self, connection: Rc<Http1>) {
         let Some(worker) = self.worker.upgrade() else { return };
-        let mut idle = self.idle.borrow_mut();
-        if idle.len() < worker.idle_per_endpoint && connection.condition() != Condition::Closed {
-            idle.push(connection);
-            worker.sweep_later();
-        } else {
-            connection.abort();
+        if connection.condition() == Condition::Closed {
+            return;
+        }
+        connection.idle_since.set(worker.idle_limit.enter());
+        self.idle.borrow_mut().push(connection);
+        worker.sweep_later();
+        if worker.idle_limit.is_exceeded() {
+            worker.make_room();
         }
     }
 
@@ -305,17 +321,21 @@ impl EndpointPool {
             sweeps.set(sweeps.get() + 1);
             sweeps.get() > most
         };
-        let mut idle = self.idle.borrow_mut();
-        idle.retain(|connection| {
-            let stays = connection.condition() != Condition::Closed && !aged(&connection.sweeps);
-            if !stays {
-                connection.abort();
-            }
-            stays
-        });
+        self.close_idle(|connection| connection.condition() == Condition::Closed || aged(&connection.sweeps));
         let mut http2 = self.http2.borrow_mut();
         http2.retain(|connection| !(connection.is_closed() || connection.is_idle() && aged(&connection.sweeps)));
-        !idle.is_empty() || !http2.is_empty()
+        !self.idle.borrow().is_empty() || !http2.is_empty()
+    }
+
+    /// Closes the idle connections that have to go, also those whose endpoint does not take the rest of a request.
+    fn close_idle(&self, mut has_to_go: impl FnMut(&Http1) -> bool) {
+        self.idle.borrow_mut().retain(|connection| {
+            let goes = has_to_go(connection);
+            if goes {
+                connection.abort();
+            }
+            !goes
+        });
     }
 }
 

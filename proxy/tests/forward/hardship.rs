@@ -104,3 +104,30 @@ async fn an_endpoint_that_answers_early_and_never_reads_does_not_keep_its_connec
     let port = ports.recv().await.unwrap();
     eventually(|| !is_held(port)).await;
 }
+
+#[tokio::test]
+async fn no_more_idle_connections_are_kept_than_the_worker_may_have() {
+    let (told, mut ports) = tokio::sync::mpsc::unbounded_channel();
+    let backend = scripted(move |mut stream, _| {
+        told.send(stream.peer_addr().unwrap().port()).unwrap();
+        async move {
+            while read_head(&mut stream).await.is_some() {
+                // All eight are under way together.
+                tokio::time::sleep(Duration::from_millis(500)).await;
+                stream.write_all(OK.as_bytes()).await.unwrap();
+            }
+        }
+    })
+    .await;
+    let settings = Settings { workers: 1, idle_connections: 4, ..Settings::default() };
+    let proxy = Setup { settings, ..Setup::to(&[backend]) }.start();
+    let mut clients = Vec::new();
+    for _ in 0..8 {
+        clients.push(Http1::connect(&proxy).await);
+    }
+    let answers = futures_util::future::join_all(clients.iter_mut().map(|client| client.get("/"))).await;
+    assert!(answers.iter().all(|(status, _)| *status == 200), "{answers:?}");
+    let ports: Vec<_> = std::iter::from_fn(|| ports.try_recv().ok()).collect();
+    assert_eq!(ports.len(), 8);
+    eventually(|| (1..=4).contains(&ports.iter().filter(|port| is_held(**port)).count())).await;
+}
