@@ -1,5 +1,6 @@
 //! Objects as sources deliver them: a reference, where it came from, and the parsed body or why it has none.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,6 +9,7 @@ use k8s_openapi::api::core::v1::{Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::{Ingress, IngressClass};
 use tidegate_crds::ClassParameters;
+use tidegate_proxy::model::Origin;
 
 use crate::diagnostic::Code;
 
@@ -68,6 +70,16 @@ pub struct ObjectRef {
 }
 
 impl ObjectRef {
+    /// Returns the object as tables name where their parts came from.
+    #[must_use]
+    pub fn origin(&self) -> Origin {
+        thread_local! {
+            static KINDS: BTreeMap<Kind, Arc<str>> = Kind::ALL.iter().map(|kind| (*kind, kind.as_str().into())).collect();
+        }
+        let kind = KINDS.with(|kinds| kinds.get(&self.kind).cloned()).unwrap_or_else(|| self.kind.as_str().into());
+        Origin { kind, namespace: Arc::clone(&self.namespace), name: Arc::clone(&self.name) }
+    }
+
     /// Makes a reference.
     #[must_use]
     pub fn new(kind: Kind, namespace: &str, name: &str) -> Self {
@@ -98,7 +110,7 @@ pub enum Provenance {
         line: usize,
         /// Lines of its fields, `spec.rules[0].host` style, for diagnostics.
         #[serde(skip)]
-        fields: Arc<std::collections::BTreeMap<String, usize>>,
+        fields: Arc<BTreeMap<String, usize>>,
     },
 }
 

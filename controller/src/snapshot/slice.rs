@@ -16,9 +16,9 @@ pub struct SliceObject {
     /// The Service that it belongs to; `None` for a slice of something else.
     pub service: Option<Arc<str>>,
     /// TCP port numbers by the name of the Service's port; the name is empty where that has none.
-    pub ports: Vec<(Arc<str>, u16)>,
+    pub ports: Box<[(Arc<str>, u16)]>,
     /// Its endpoints.
-    pub endpoints: Vec<SliceEndpoint>,
+    pub endpoints: Box<[SliceEndpoint]>,
 }
 
 /// One endpoint.
@@ -64,17 +64,20 @@ impl SliceObject {
 
     /// Returns the Service that it belongs to.
     #[must_use]
-    pub fn service_of(&self, namespace: &str) -> Option<ObjectRef> {
-        self.service.as_ref().map(|service| ObjectRef::new(Kind::Service, namespace, service))
+    pub fn service_of(&self, namespace: &Arc<str>) -> Option<ObjectRef> {
+        let name = Arc::clone(self.service.as_ref()?);
+        Some(ObjectRef { kind: Kind::Service, namespace: Arc::clone(namespace), name })
     }
 }
 
 fn endpoint(endpoint: &Endpoint) -> Option<SliceEndpoint> {
     // The API gives no meaning to addresses after the first.
     let address: IpAddr = endpoint.addresses.first()?.parse().ok()?;
-    let conditions = endpoint.conditions.clone().unwrap_or_default();
-    let ready = conditions.ready.unwrap_or(true);
-    let readiness = match (ready, conditions.serving.unwrap_or(ready), conditions.terminating.unwrap_or(false)) {
+    let conditions = endpoint.conditions.as_ref();
+    let ready = conditions.and_then(|conditions| conditions.ready).unwrap_or(true);
+    let serving = conditions.and_then(|conditions| conditions.serving).unwrap_or(ready);
+    let terminating = conditions.and_then(|conditions| conditions.terminating).unwrap_or(false);
+    let readiness = match (ready, serving, terminating) {
         (true, _, _) => Readiness::Ready,
         (false, true, true) => Readiness::Draining,
         (false, _, _) => Readiness::NotReady,

@@ -45,8 +45,10 @@ pub(super) fn compile(snapshot: &Snapshot, reference: &ObjectRef, ingress: &Ingr
             }
             (certificate, None) => certificate,
         });
-        let own_names = || certificate.iter().flat_map(|c| c.names.iter()).filter_map(|name| HostMatch::of_ingress(name).ok()).collect();
-        let hosts: Vec<HostMatch> = if entry.hosts.is_empty() { own_names() } else { entry.hosts.clone() };
+        let own_names = || -> Box<[HostMatch]> {
+            certificate.iter().flat_map(|c| c.names.iter()).filter_map(|name| HostMatch::of_ingress(name).ok()).collect()
+        };
+        let hosts: Box<[HostMatch]> = if entry.hosts.is_empty() { own_names() } else { entry.hosts.clone() };
         if let Some(certificate) = &certificate {
             let uncovered = hosts.iter().map(ToString::to_string).filter(|host| !certificate.covers(host)).collect::<Vec<_>>();
             if !uncovered.is_empty() {
@@ -79,12 +81,12 @@ pub(super) fn compile(snapshot: &Snapshot, reference: &ObjectRef, ingress: &Ingr
 /// Returns the certificate of a Secret, the last good one where the current one is broken or gone, and what is wrong.
 pub(super) fn find(snapshot: &Snapshot, secret: &ObjectRef) -> (Option<Arc<Certificate>>, Option<(Code, String)>) {
     let entry = snapshot.secret(secret);
-    let certificate = entry.and_then(|entry| entry.serving()?.certificate.as_ref().ok()).cloned();
+    let certificate = entry.and_then(|entry| entry.serving()?.certificate().ok()).cloned();
     let instead = if certificate.is_some() { "its last good certificate" } else { "the default certificate" };
     let problem = match entry.map(|entry| entry.current()) {
         None | Some(None) => Some((Code::MissingSecret, format!("{secret} does not exist; {instead} is served"))),
         Some(Some(Err(_))) => Some((Code::InvalidSecret, format!("{secret} cannot be read; {instead} is served"))),
-        Some(Some(Ok(current))) => match &current.certificate {
+        Some(Some(Ok(current))) => match current.certificate() {
             Ok(_) => None,
             Err(reason) => Some((Code::InvalidSecret, format!("{secret}: {reason}; {instead} is served"))),
         },
