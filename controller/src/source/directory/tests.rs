@@ -128,8 +128,8 @@ fn documents_that_are_no_objects_of_ours_are_told_apart() {
         "a",
         "just text\n---\nkind: Service\n---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: d}\n---\napiVersion: v1\nkind: Service\n---\napiVersion: serving.knative.dev/v1\nkind: Service\nmetadata: {name: k}\n---\napiVersion: extensions/v1beta1\nkind: Ingress\nmetadata: {name: old}\n",
     );
-    let lines: Vec<_> = manifest.problems.iter().map(|p| (p.code, p.field.clone().unwrap())).collect();
-    let at = |line: &str| (Code::InvalidFile, line.to_owned());
+    let lines: Vec<_> = manifest.problems.iter().map(|p| (p.code, p.field.as_deref().unwrap())).collect();
+    let at = |line| (Code::InvalidFile, line);
     assert_eq!(lines, [at("line 1"), at("line 3"), at("line 9")]);
     assert_eq!(manifest.ignored.len(), 2);
     assert!(manifest.objects[0].object.body.as_ref().unwrap_err().contains("networking.k8s.io/v1"));
