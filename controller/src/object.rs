@@ -106,6 +106,8 @@ pub enum Provenance {
     File {
         /// The file.
         path: Arc<PathBuf>,
+        /// Its place among the objects of the file, from 0.
+        position: usize,
         /// The line that the object starts on, from 1.
         line: usize,
         /// Lines of its fields, `spec.rules[0].host` style, for diagnostics.
@@ -119,7 +121,7 @@ impl Provenance {
     /// object from a cluster.
     #[must_use]
     pub fn place_of(&self, field: Option<&str>) -> Option<(&std::path::Path, usize)> {
-        let Self::File { path, line, fields } = self else { return None };
+        let Self::File { path, position: _, line, fields } = self else { return None };
         let mut rest = field.unwrap_or_default();
         while !rest.is_empty() {
             if let Some(found) = fields.get(rest) {
@@ -215,7 +217,7 @@ mod tests {
     fn a_field_that_is_not_written_stands_where_its_parent_does() {
         let lines = [("spec", 2), ("spec.rules[0]", 4), ("metadata.annotations[tidegate.dev/x]", 9)];
         let fields = lines.into_iter().map(|(field, line)| (field.to_owned(), line)).collect();
-        let provenance = Provenance::File { path: Arc::new("a.yaml".into()), line: 1, fields: Arc::new(fields) };
+        let provenance = Provenance::File { path: Arc::new("a.yaml".into()), position: 0, line: 1, fields: Arc::new(fields) };
         for (field, line) in [
             (Some("spec.rules[0].host"), 4),
             (Some("spec.rules[1].host"), 2),

@@ -106,7 +106,7 @@ fn placed(diagnostic: &Diagnostic, snapshot: &Snapshot) -> Finding {
         return Finding { file: Some(object.name.to_string()), line, object: None, field: None, code, severity, message, help };
     }
     let (file, line) = match snapshot.provenance(&object) {
-        Some(Provenance::File { path, line, fields }) => {
+        Some(Provenance::File { path, position: _, line, fields }) => {
             let of_field = field.as_deref().and_then(|field| ancestors(field).find_map(|name| fields.get(name)));
             (Some(path.display().to_string()), Some(*of_field.unwrap_or(line)))
         }

@@ -23,7 +23,7 @@ const CLASS_ANNOTATION: &str = "kubernetes.io/ingress.class";
 pub enum Age {
     /// Its `metadata.creationTimestamp`.
     Created(Timestamp),
-    /// In a directory an object need not have one: its file and line.
+    /// In a directory an object need not have one: its file, and its place among the objects of it.
     Position(Arc<PathBuf>, usize),
 }
 
@@ -229,7 +229,7 @@ fn shared(policy: Policy) -> Arc<Policy> {
 fn age(ingress: &Ingress, provenance: &Provenance) -> Age {
     match (&ingress.metadata.creation_timestamp, provenance) {
         (Some(created), _) => Age::Created(created.0),
-        (None, Provenance::File { path, line, .. }) => Age::Position(Arc::clone(path), *line),
+        (None, Provenance::File { path, position, .. }) => Age::Position(Arc::clone(path), *position),
         (None, Provenance::Cluster) => Age::Position(Arc::default(), 0),
     }
 }

@@ -39,7 +39,7 @@ impl Objects {
     pub(crate) fn object(&mut self, reference: ObjectRef) -> Object {
         let provenance = if reference.kind == Kind::Ingress && self.random.one_in(4) {
             let path = Arc::new(PathBuf::from(self.random.of(&["x.yaml", "y.yaml"])));
-            Provenance::File { path, line: 1 + self.random.below(3), fields: Arc::default() }
+            Provenance::File { path, position: self.random.below(3), line: 1 + self.random.below(3), fields: Arc::default() }
         } else {
             Provenance::Cluster
         };

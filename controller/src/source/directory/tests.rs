@@ -73,6 +73,30 @@ fn a_changed_file_tells_of_what_changed_alone() {
 }
 
 #[test]
+fn a_comment_at_the_top_moves_objects_and_changes_none() {
+    use crate::snapshot::Snapshot;
+    let ingress = |name: &str| {
+        let rule = "{host: a.example.com, http: {paths: [{path: /, pathType: Prefix, backend: {service: {name: w, port: {number: 80}}}}]}}";
+        format!("apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {{name: {name}}}\nspec:\n  rules: [{rule}]\n")
+    };
+    let text = format!("{}---\n{}---\n{}", ingress("one"), service("two", 1), ingress("three"));
+    let mut directory = with(&[]);
+    let mut snapshot = Snapshot::default();
+    let mut take = |directory: &mut Directory| {
+        let events = directory.events();
+        let told = told(&events);
+        (told, events.into_iter().map(|event| snapshot.apply(event)).filter(|changes| !changes.is_empty()).count())
+    };
+    directory.put(&path("a"), parse("a", &text), Stillness::Still);
+    assert_eq!(take(&mut directory).1, 3);
+    directory.put(&path("a"), parse("a", &format!("# A comment.\n{text}")), Stillness::Still);
+    let (told, changed) = take(&mut directory);
+    assert_eq!((told.len(), changed), (3, 0), "{told:?}");
+    let name = ObjectRef::new(Kind::Ingress, "default", "one");
+    assert_eq!(snapshot.provenance(&name).and_then(|place| place.place_of(None)).map(|(_, line)| line), Some(2));
+}
+
+#[test]
 fn what_a_changing_file_does_not_have_is_kept_until_it_is_still() {
     let mut directory = with(&[("a", &service("one", 1))]);
     directory.put(&path("a"), parse("a", ""), Stillness::Changing);
