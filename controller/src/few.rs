@@ -6,6 +6,11 @@ use std::collections::BTreeMap;
 /// How many entries make it a tree.
 const FEW: usize = 8;
 
+/// Builds a tree anew without gaps: one that was filled entry by entry in order is half empty.
+pub fn fill<K: Ord, V>(tree: &mut BTreeMap<K, V>) {
+    *tree = std::mem::take(tree).into_iter().collect();
+}
+
 /// A map, sorted by key: a list while it is small, because a tree takes the room of eleven entries for its first.
 #[derive(Debug, Clone)]
 pub struct Few<K, V>(Form<K, V>);

@@ -23,4 +23,5 @@ pub mod resolver;
 pub mod signal;
 pub mod snapshot;
 pub mod source;
+pub mod texts;
 pub mod translate;

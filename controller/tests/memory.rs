@@ -18,8 +18,8 @@ fn resident_kib() -> u64 {
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
-/// What an Ingress may take with its host, Service and slice, in bytes: 10,000 of them are 40 MiB.
-const MOST_BYTES: u64 = 4_100;
+/// What an Ingress may take with its host, Service and slice, in bytes: 10,000 of them are 70 MiB.
+const MOST_BYTES: u64 = 7_300;
 
 #[test]
 fn ten_thousand_ingresses_with_their_services_stay_small() {
@@ -33,23 +33,24 @@ fn ten_thousand_ingresses_with_their_services_stay_small() {
         snapshot.apply(tidegate::object::SourceEvent::Replace { kind: *kind, namespace: None, objects });
     }
     println!("{} KiB with the snapshot", resident_kib());
-    let running = world::Running::of(snapshot);
-    std::thread::sleep(std::time::Duration::from_millis(100));
+    let mut running = world::Running::of(snapshot);
+    println!("{} KiB with the first table", resident_kib());
+    // A change touches what the first table shares; and the allocator gives back what is free while there is something to do.
+    for round in 0..20 {
+        std::thread::sleep(std::time::Duration::from_millis(60));
+        running.take(world::apply(Kind::Ingress, &world::ingress(7, &format!("/{round}"))));
+        running.take(world::apply(Kind::Ingress, &world::rule("hostless", "", &format!("/{round}"))));
+        running.take(world::apply(Kind::Service, &world::service("w7", ["http", "https"][round % 2])));
+        running.take(world::apply(Kind::EndpointSlice, &world::slice("w7", round)));
+        running.take(world::apply(Kind::Secret, &cluster.secret(world::A_SECRET / 100, round)));
+    }
     let after = resident_kib();
     let each = (after - before) * 1024 / 10_000;
     println!("{before} KiB before, {after} KiB after: {each} bytes an Ingress");
     assert_eq!(running.snapshot.ingresses().count(), 10_002);
-    assert!(each <= MOST_BYTES, "{each} bytes an Ingress");
-    // A change touches what the first table shares.
-    let mut running = running;
-    running.take(world::apply(Kind::Ingress, &world::ingress(7, "/new")));
-    running.take(world::apply(Kind::Ingress, &world::rule("hostless", "", "/new")));
-    running.take(world::apply(Kind::Service, &world::service("w7", "https")));
-    running.take(world::apply(Kind::EndpointSlice, &world::slice("w7", 9)));
-    running.take(world::apply(Kind::Secret, &cluster.secret(world::A_SECRET / 100, 1)));
     assert_eq!(running.publisher.current().listeners.len(), 2);
     assert_eq!(running.state.upstreams.dump().len(), 10_001);
     drop(running);
-    std::thread::sleep(std::time::Duration::from_millis(100));
     println!("{} KiB once it is dropped", resident_kib());
+    assert!(each <= MOST_BYTES, "{each} bytes an Ingress");
 }

@@ -8,6 +8,7 @@ use super::{
     Changes, ClassObject, Entry, IngressObject, Objects, ParametersObject, Resolution, SecretObject, ServiceObject, SliceObject, Snapshot,
     Version, all_of,
 };
+use crate::few::fill;
 use crate::object::{Body, Kind, Object, ObjectRef, Provenance, SourceEvent};
 
 impl Snapshot {
@@ -47,12 +48,17 @@ impl Snapshot {
 
     fn replace(&mut self, kind: Kind, namespace: Option<Arc<str>>, objects: Vec<Object>, changes: &mut Changes) {
         let known = self.names(kind);
+        let known_before = known.len();
         let kept: BTreeSet<ObjectRef> =
             if known.is_empty() { BTreeSet::new() } else { objects.iter().map(|object| object.reference.clone()).collect() };
         let covered = |reference: &ObjectRef| namespace.as_ref().is_none_or(|ns| *ns == reference.namespace);
         let gone: Vec<_> = known.into_iter().filter(|reference| covered(reference) && !kept.contains(reference)).collect();
+        let first = known_before == 0;
         for object in objects {
             self.put(object, changes);
+        }
+        if first {
+            self.fill(kind);
         }
         for reference in gone {
             self.delete(&reference, changes);
@@ -62,6 +68,17 @@ impl Snapshot {
             changes.problems.insert(all_of(kind));
         }
         self.listed.insert((kind, namespace));
+    }
+
+    /// Holds the objects of a kind without gaps.
+    fn fill(&mut self, kind: Kind) {
+        match kind {
+            Kind::Ingress => fill(&mut self.ingresses),
+            Kind::Service => fill(&mut self.services),
+            Kind::EndpointSlice => fill(&mut self.slices),
+            Kind::Secret => fill(&mut self.secrets),
+            Kind::IngressClass | Kind::ClassParameters | Kind::File => {}
+        }
     }
 
     fn put(&mut self, object: Object, changes: &mut Changes) {

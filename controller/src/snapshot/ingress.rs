@@ -14,6 +14,7 @@ use crate::annotations::{Parsed, Verdict, parse};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::object::{Kind, ObjectRef, Provenance};
 use crate::policy::Policy;
+use crate::texts;
 
 /// The annotation that named the class before `spec.ingressClassName` did.
 const CLASS_ANNOTATION: &str = "kubernetes.io/ingress.class";
@@ -236,8 +237,8 @@ fn age(ingress: &Ingress, provenance: &Provenance) -> Age {
 
 fn class_name(field: Option<&str>, annotation: Option<&String>, provenance: &Provenance) -> ClassName {
     match (field, annotation, provenance) {
-        (Some(name), _, _) if !name.is_empty() => ClassName::Field(name.into()),
-        (_, Some(name), _) if !name.is_empty() => ClassName::Annotation(name.as_str().into()),
+        (Some(name), _, _) if !name.is_empty() => ClassName::Field(texts::shared(name)),
+        (_, Some(name), _) if !name.is_empty() => ClassName::Annotation(texts::shared(name)),
         (_, _, Provenance::File { .. }) => ClassName::Unwritten,
         (_, _, Provenance::Cluster) => ClassName::Absent,
     }
@@ -302,7 +303,7 @@ impl Reader<'_> {
             text.parse().map_err(|error| self.note(Code::InvalidPath, format_args!("{field}.path"), format!("{text:?}: {error}"))).ok()?;
         let path = if exact { PathMatch::Exact(path) } else { PathMatch::Prefix(path) };
         let backend = self.backend(&rule.backend, format_args!("{field}.backend"));
-        Some(PathRule { path, backend, field: field.into() })
+        Some(PathRule { path, backend, field: texts::shared(&field) })
     }
 
     fn backend(&mut self, backend: &IngressBackend, field: fmt::Arguments<'_>) -> BackendRef {
@@ -322,7 +323,7 @@ impl Reader<'_> {
                         return BackendRef::Service { name: service.name.as_str().into(), port: PortRef::Number(number) };
                     }
                     (None, Some(name)) => {
-                        return BackendRef::Service { name: service.name.as_str().into(), port: PortRef::Name(name.into()) };
+                        return BackendRef::Service { name: service.name.as_str().into(), port: PortRef::Name(texts::shared(name)) };
                     }
                     (Some(Err(_)), _) => {
                         self.note(

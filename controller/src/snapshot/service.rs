@@ -6,6 +6,7 @@ use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::Version;
+use crate::texts::shared;
 
 /// A Service, as far as routing needs it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,9 +45,9 @@ impl ServiceObject {
                 Some(IntOrString::String(_)) | None => None,
             };
             Some(ServicePort {
-                name: port.name.as_deref().unwrap_or_default().into(),
+                name: shared(port.name.as_deref().unwrap_or_default()),
                 number,
-                app_protocol: port.app_protocol.as_deref().filter(|protocol| !protocol.is_empty()).map(Into::into),
+                app_protocol: port.app_protocol.as_deref().filter(|protocol| !protocol.is_empty()).map(shared),
                 target: target.unwrap_or(number),
             })
         });

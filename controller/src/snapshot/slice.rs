@@ -7,6 +7,7 @@ use k8s_openapi::api::discovery::v1::{Endpoint, EndpointSlice};
 
 use super::Version;
 use crate::object::{Kind, ObjectRef};
+use crate::texts::shared;
 
 const SERVICE_LABEL: &str = "kubernetes.io/service-name";
 
@@ -53,7 +54,7 @@ impl SliceObject {
         let ports = slice.ports.iter().flatten().filter_map(|port| {
             let tcp = port.protocol.as_deref().is_none_or(|protocol| protocol.is_empty() || protocol == "TCP");
             let number = port.port.and_then(|number| u16::try_from(number).ok()).filter(|number| tcp && *number != 0)?;
-            Some((port.name.as_deref().unwrap_or_default().into(), number))
+            Some((shared(port.name.as_deref().unwrap_or_default()), number))
         });
         Self {
             service: labels.and_then(|labels| labels.get(SERVICE_LABEL)).map(|name| name.as_str().into()),

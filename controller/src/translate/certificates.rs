@@ -12,6 +12,7 @@ use super::redirects::twin;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::object::{Kind, ObjectRef};
 use crate::snapshot::{IngressObject, Snapshot};
+use crate::texts::shared;
 
 /// How long before its end a certificate is spoken of.
 const NOTICE: Duration = Duration::from_secs(21 * 24 * 60 * 60);
@@ -62,7 +63,7 @@ pub(super) fn compile(snapshot: &Snapshot, reference: &ObjectRef, ingress: &Ingr
             outcome.recheck = outcome.recheck.into_iter().chain(recheck).min();
         }
         let mut claim = |host: HostMatch, standing| {
-            let claim = CertificateClaim { certificate: certificate.clone(), field: field.as_str().into(), standing };
+            let claim = CertificateClaim { certificate: certificate.clone(), field: shared(&field), standing };
             outcome.claims.entry(host).or_default().push(claim);
         };
         for host in hosts {

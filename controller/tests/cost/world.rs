@@ -43,7 +43,7 @@ impl Cluster {
                 own.chain([rule("hostless", "", "/rest"), rule("wildcard", "*.example.com", "/rest")]).collect()
             }
         };
-        objects.chunks(PAGE).map(|page| list(page)).collect()
+        objects.chunks(PAGE).map(list).collect()
     }
 
     pub(crate) fn secret(&self, i: usize, which: usize) -> Value {

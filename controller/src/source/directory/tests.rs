@@ -220,3 +220,58 @@ fn check_reads_files_and_the_manifests_in_and_below_directories() {
     assert_eq!(told(&load(&[at("d.txt")]).unwrap().events), ["=+hidden 9"]);
     assert_eq!(load(&[at("missing")]).unwrap_err().0, at("missing"));
 }
+
+mod as_if_read_at_once {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// What is known of the files after these events, name by name.
+    fn take(known: &mut BTreeMap<String, String>, events: &[SourceEvent]) {
+        for event in events {
+            match event {
+                SourceEvent::Apply(object) => drop(known.insert(object.reference.to_string(), format!("{object:?}"))),
+                SourceEvent::Delete(name) => drop(known.remove(&name.to_string())),
+                SourceEvent::Replace { objects, .. } => {
+                    known.extend(objects.iter().map(|object| (object.reference.to_string(), format!("{object:?}"))));
+                }
+                SourceEvent::File { file, problems } if problems.is_empty() => drop(known.remove(&file.to_string())),
+                SourceEvent::File { file, problems } => drop(known.insert(file.to_string(), format!("{problems:?}"))),
+                SourceEvent::Unavailable { .. } | SourceEvent::Resolved { .. } => panic!("a directory tells of files"),
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn files_that_change_tell_what_files_as_they_are_do(
+            steps in prop::collection::vec((0usize..3, prop::option::weighted(0.8, prop::collection::vec((0usize..4, 1u16..4), 0..4)), any::<bool>()), 1..25)
+        ) {
+            let (mut directory, mut files, mut known) = (Directory::default(), BTreeMap::new(), BTreeMap::new());
+            for (file, objects, look) in steps {
+                let name = ["a", "b", "c"][file];
+                match objects {
+                    Some(objects) => {
+                        let text = objects.iter().map(|(name, port)| service(["one", "two", "three", "four"][*name], *port)).collect::<Vec<_>>().join("---\n");
+                        directory.put(&path(name), parse(name, &text), Stillness::Still);
+                        files.insert(name, text);
+                    }
+                    None => {
+                        directory.remove(&path(name));
+                        files.remove(name);
+                    }
+                }
+                if look {
+                    take(&mut known, &directory.events());
+                    let (mut anew, mut at_once) = (Directory::default(), BTreeMap::new());
+                    for (name, text) in &files {
+                        anew.put(&path(name), parse(name, text), Stillness::Still);
+                    }
+                    take(&mut at_once, &anew.events());
+                    prop_assert_eq!(&known, &at_once);
+                    prop_assert!(directory.events().is_empty());
+                }
+            }
+        }
+    }
+}
