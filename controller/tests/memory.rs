@@ -18,8 +18,8 @@ fn resident_kib() -> u64 {
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
-/// What an Ingress may take with its host, Service and slice, in bytes: 10,000 of them are 70 MiB.
-const MOST_BYTES: u64 = 7_300;
+/// What an Ingress may take with its host, Service and slice, in bytes: 10,000 of them are 65 MiB, with what the allocator has not given back yet.
+const MOST_BYTES: u64 = 6_800;
 
 #[test]
 fn ten_thousand_ingresses_with_their_services_stay_small() {
