@@ -1,5 +1,7 @@
 //! What is wrong with an object: one type for logs, metrics, Events, the admin page and `tidegate check`.
 
+use std::sync::Arc;
+
 use crate::object::ObjectRef;
 
 /// How bad it is.
@@ -22,6 +24,7 @@ impl std::fmt::Display for Severity {
 }
 
 /// One finding about one object.
+/// Cheap to clone: many keep it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
 pub struct Diagnostic {
     /// The object at fault.
@@ -29,9 +32,9 @@ pub struct Diagnostic {
     /// What kind of finding it is.
     pub code: Code,
     /// The field at fault, `spec.rules[0].http.paths[1].backend` style; of a file, `line 12`; `None` for the object as a whole.
-    pub field: Option<String>,
+    pub field: Option<Arc<str>>,
     /// What is wrong, in one sentence, with the value.
-    pub message: String,
+    pub message: Arc<str>,
 }
 
 macro_rules! codes {
@@ -162,13 +165,13 @@ impl Diagnostic {
     /// Makes a finding about a field of an object.
     #[must_use]
     pub fn at(object: &ObjectRef, code: Code, field: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { object: object.clone(), code, field: Some(field.into()), message: message.into() }
+        Self { object: object.clone(), code, field: Some(field.into().into()), message: message.into().into() }
     }
 
     /// Makes a finding about an object as a whole.
     #[must_use]
     pub fn of(object: &ObjectRef, code: Code, message: impl Into<String>) -> Self {
-        Self { object: object.clone(), code, field: None, message: message.into() }
+        Self { object: object.clone(), code, field: None, message: message.into().into() }
     }
 }
 

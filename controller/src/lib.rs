@@ -12,6 +12,7 @@ pub mod app;
 pub mod args;
 pub mod cli;
 pub mod diagnostic;
+pub mod few;
 #[cfg(test)]
 mod generated;
 pub mod object;
@@ -22,4 +23,5 @@ pub mod resolver;
 pub mod signal;
 pub mod snapshot;
 pub mod source;
+pub mod texts;
 pub mod translate;

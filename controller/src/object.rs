@@ -1,5 +1,6 @@
 //! Objects as sources deliver them: a reference, where it came from, and the parsed body or why it has none.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,6 +9,7 @@ use k8s_openapi::api::core::v1::{Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::{Ingress, IngressClass};
 use tidegate_crds::ClassParameters;
+use tidegate_proxy::model::Origin;
 
 use crate::diagnostic::Code;
 
@@ -68,6 +70,16 @@ pub struct ObjectRef {
 }
 
 impl ObjectRef {
+    /// Returns the object as tables name where their parts came from.
+    #[must_use]
+    pub fn origin(&self) -> Origin {
+        thread_local! {
+            static KINDS: BTreeMap<Kind, Arc<str>> = Kind::ALL.iter().map(|kind| (*kind, kind.as_str().into())).collect();
+        }
+        let kind = KINDS.with(|kinds| kinds.get(&self.kind).cloned()).unwrap_or_else(|| self.kind.as_str().into());
+        Origin { kind, namespace: Arc::clone(&self.namespace), name: Arc::clone(&self.name) }
+    }
+
     /// Makes a reference.
     #[must_use]
     pub fn new(kind: Kind, namespace: &str, name: &str) -> Self {
@@ -94,11 +106,13 @@ pub enum Provenance {
     File {
         /// The file.
         path: Arc<PathBuf>,
+        /// Its place among the objects of the file, from 0.
+        position: usize,
         /// The line that the object starts on, from 1.
         line: usize,
         /// Lines of its fields, `spec.rules[0].host` style, for diagnostics.
         #[serde(skip)]
-        fields: Arc<std::collections::BTreeMap<String, usize>>,
+        fields: Arc<BTreeMap<String, usize>>,
     },
 }
 
@@ -107,7 +121,7 @@ impl Provenance {
     /// object from a cluster.
     #[must_use]
     pub fn place_of(&self, field: Option<&str>) -> Option<(&std::path::Path, usize)> {
-        let Self::File { path, line, fields } = self else { return None };
+        let Self::File { path, position: _, line, fields } = self else { return None };
         let mut rest = field.unwrap_or_default();
         while !rest.is_empty() {
             if let Some(found) = fields.get(rest) {
@@ -203,7 +217,7 @@ mod tests {
     fn a_field_that_is_not_written_stands_where_its_parent_does() {
         let lines = [("spec", 2), ("spec.rules[0]", 4), ("metadata.annotations[tidegate.dev/x]", 9)];
         let fields = lines.into_iter().map(|(field, line)| (field.to_owned(), line)).collect();
-        let provenance = Provenance::File { path: Arc::new("a.yaml".into()), line: 1, fields: Arc::new(fields) };
+        let provenance = Provenance::File { path: Arc::new("a.yaml".into()), position: 0, line: 1, fields: Arc::new(fields) };
         for (field, line) in [
             (Some("spec.rules[0].host"), 4),
             (Some("spec.rules[1].host"), 2),

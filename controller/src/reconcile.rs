@@ -192,7 +192,7 @@ impl Reconciler {
 fn log(generation: u64, raised: &[Diagnostic], cleared: &[Diagnostic]) {
     for diagnostic in raised {
         let Diagnostic { object, code, field, message } = diagnostic;
-        tracing::warn!(%object, %code, field = field.as_deref().unwrap_or_default(), finding = message, help = code.help(), generation, "an object is wrong");
+        tracing::warn!(%object, %code, field = field.as_deref().unwrap_or_default(), finding = &**message, help = code.help(), generation, "an object is wrong");
     }
     for diagnostic in cleared {
         let Diagnostic { object, code, field, .. } = diagnostic;

@@ -98,6 +98,12 @@ impl Snapshot {
         self.unavailable.contains_key(&kind)
     }
 
+    /// Returns the number of objects that are known, slices not counted.
+    #[must_use]
+    pub fn object_count(&self) -> usize {
+        self.classes.len() + self.parameters.len() + self.ingresses.len() + self.services.len() + self.secrets.len()
+    }
+
     /// Returns an Ingress.
     #[must_use]
     pub fn ingress(&self, reference: &ObjectRef) -> Option<&Entry<IngressObject>> {
@@ -140,7 +146,7 @@ impl Snapshot {
 
     /// Returns the slices of a Service in the versions that count, by name.
     pub fn slices_of(&self, service: &ObjectRef) -> impl Iterator<Item = &Arc<SliceObject>> {
-        self.references.sources(service).filter(|source| source.kind == Kind::EndpointSlice).filter_map(|r| self.slices.get(r)?.serving())
+        self.references.sources_of(Kind::EndpointSlice, service).filter_map(|slice| self.slices.get(slice)?.serving())
     }
 
     /// Returns a Secret; one that was deleted stays, without a current version, for as long as an Ingress names it.
@@ -156,8 +162,10 @@ impl Snapshot {
     }
 
     /// Forgets the answers for DNS names that nothing needs any more.
+    ///
+    /// `wanted` is sorted.
     pub fn retain_names(&mut self, wanted: &[Arc<str>]) {
-        self.resolutions.retain(|name, _| wanted.contains(name));
+        self.resolutions.retain(|name, _| wanted.binary_search(name).is_ok());
     }
 
     /// Returns the Ingresses that name an object, there or missing: directly, or through their class.
@@ -220,19 +228,20 @@ impl Snapshot {
         problems
     }
 
-    /// Returns everything that is there as if it had just changed: what a table built from nothing starts with.
+    /// Returns everything that is there that a table built from nothing starts with.
     #[must_use]
     pub fn everything(&self) -> Changes {
         let mut changes = Changes::default();
+        // What Ingresses lead to need not be told of: that is looked at with them.
+        for kind in [Kind::IngressClass, Kind::ClassParameters, Kind::Ingress] {
+            changes.objects.extend(self.names(kind));
+        }
         for kind in Kind::ALL {
-            for reference in self.names(*kind) {
-                changes.touch(&reference);
-            }
             changes.problems.insert(all_of(*kind));
         }
-        changes.endpoints.extend(self.services.keys().cloned());
-        changes.names.extend(self.resolutions.keys().cloned());
-        changes.problems.extend(self.files.keys().cloned());
+        changes.problems.extend(self.parameters.keys().chain(self.files.keys()).cloned());
+        changes.problems.extend(unreadable(&self.classes).chain(unreadable(&self.ingresses)));
+        changes.problems.extend(unreadable(&self.services).chain(unreadable(&self.slices)).chain(unreadable(&self.secrets)));
         changes
     }
 
@@ -248,6 +257,11 @@ impl Snapshot {
             Kind::File => Vec::new(),
         }
     }
+}
+
+/// Returns the names of the objects whose current version cannot be read.
+fn unreadable<T: Version>(objects: &Objects<T>) -> impl Iterator<Item = ObjectRef> {
+    objects.iter().filter(|(_, entry)| matches!(entry.current(), Some(Err(_)))).map(|(reference, _)| reference.clone())
 }
 
 /// Returns the name that stands for all objects of a kind.

@@ -5,6 +5,7 @@
 
 mod assemble;
 mod backends;
+mod bare_names;
 mod by_parent;
 mod certificates;
 mod claim;
@@ -36,6 +37,7 @@ pub use filters::Coverage;
 pub use options::{DefaultBackend, INGRESS_NGINX, ListenerOptions, Options};
 
 use crate::diagnostic::Diagnostic;
+use crate::few::Few;
 use crate::object::{Kind, ObjectRef};
 use crate::reconcile::{JudgedParameters, ServedIngress};
 use crate::snapshot::{Changes, Entry, IngressObject, Snapshot};
@@ -51,7 +53,8 @@ use table::TableMaker;
 pub struct Translator {
     options: Options,
     state: Arc<State>,
-    ingresses: BTreeMap<ObjectRef, Memo>,
+    /// Boxed, because trees are half empty.
+    ingresses: BTreeMap<ObjectRef, Box<Memo>>,
     hosts: Hosts,
     names: ServedNames,
     endpoints: Endpoints,
@@ -182,11 +185,11 @@ impl Translator {
         for object in &changes.objects {
             if object.kind == Kind::Ingress {
                 dirty.insert(object.clone());
-            } else {
+            } else if self.table.is_made() {
                 dirty.extend(snapshot.ingresses_naming(object));
             }
         }
-        if changes.kinds.contains(&Kind::IngressClass) {
+        if changes.kinds.contains(&Kind::IngressClass) || !self.table.is_made() {
             dirty.extend(snapshot.ingresses().map(|(reference, _)| reference.clone()));
         }
         let mut defaults_due = false;
@@ -212,7 +215,7 @@ impl Translator {
             (Compiled::Ours(seniority, mut claims), Some(entry)) => {
                 self.findings.set(Step::Compiling(reference.clone()), std::mem::take(&mut claims.findings));
                 let serves = !claims.hosts.is_empty() || claims.fallback.is_some();
-                Some(Memo { seniority, claims, served: serves.then(|| served(reference, entry)) })
+                Some(Box::new(Memo { seniority, claims, served: serves.then(|| served(reference, entry)) }))
             }
             (Compiled::Ours(..), None) => None,
             (Compiled::Foreign(findings), _) => {
@@ -220,8 +223,8 @@ impl Translator {
                 None
             }
         };
-        self.replace_claims(before.as_ref(), now.as_ref());
-        match (before.and_then(|memo| memo.served), now.as_ref().and_then(|memo| memo.served.as_ref())) {
+        self.replace_claims(before.as_deref(), now.as_deref());
+        match (before.and_then(|memo| memo.served.clone()), now.as_ref().and_then(|memo| memo.served.as_ref())) {
             (Some(_), None) => update.let_go.push(reference.clone()),
             (Some(before), Some(now)) if before == *now => {}
             (_, Some(now)) => update.served.push(now.clone()),
@@ -252,10 +255,10 @@ impl Translator {
         if !(same_age && a == b) {
             self.defaults.replace_fallback(was.as_ref().filter(|_| a.is_some()), is.as_ref().zip(b));
         }
-        for key in new.into_iter().flat_map(|claims| &claims.backends) {
+        for key in new.into_iter().flat_map(|claims| claims.backends.keys()) {
             self.endpoints.take(key);
         }
-        for key in old.into_iter().flat_map(|claims| &claims.backends) {
+        for key in old.into_iter().flat_map(|claims| claims.backends.keys()) {
             self.endpoints.release(key);
         }
         if let (Some(memo), Some(when)) = (before, old.and_then(|claims| claims.recheck)) {
@@ -317,6 +320,6 @@ fn served(reference: &ObjectRef, entry: &Entry<IngressObject>) -> ServedIngress 
 }
 
 /// Returns the keys that either of two sets of claims has.
-fn keys<K: Ord + Clone, V>(old: Option<&Claims>, new: Option<&Claims>, of: impl Fn(&Claims) -> &BTreeMap<K, V>) -> BTreeSet<K> {
+fn keys<K: Ord + Clone, V>(old: Option<&Claims>, new: Option<&Claims>, of: impl Fn(&Claims) -> &Few<K, V>) -> BTreeSet<K> {
     old.into_iter().chain(new).flat_map(|claims| of(claims).keys()).cloned().collect()
 }

@@ -1,11 +1,10 @@
-//! The loop from events to published tables, and what a change costs.
+//! The loop from events to published tables.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 mod support;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tidegate::diagnostic::Code;
@@ -256,34 +255,4 @@ fn a_certificate_near_its_end_is_told_when_its_time_comes() {
     assert!(soon.table.is_none());
     let over = translator.update(&snapshot, &nothing, now + 22 * day);
     assert_eq!((over.raised.len(), over.cleared.len(), translator.next_recheck()), (1, 1, None));
-}
-
-/// Returns the least time that a change of one Ingress among so many takes.
-fn cost_among(ingresses: usize) -> Duration {
-    let names: BTreeMap<_, _> = (0..ingresses).map(|i| (format!("i{i}"), format!("h{i}.example.com"))).collect();
-    let mut snapshot = Snapshot::default();
-    for object in [class(), service("web"), slice("web", &["10.0.0.1"])] {
-        snapshot.apply(apply(object));
-    }
-    let all = names.iter().map(|(name, host)| ingress(name, host, "/", "web")).collect();
-    snapshot.apply(replace(Kind::Ingress, all));
-    let mut translator = Translator::new(support::options(), Arc::default());
-    let publisher = Publisher::new(translator.rebuild(&snapshot, support::noon()).table.unwrap());
-    let took = (0..100).map(|round| {
-        let event = apply(ingress("i7", "h7.example.com", &format!("/{round}"), "web"));
-        let start = Instant::now();
-        let changes = snapshot.apply(event);
-        let update = translator.update(&snapshot, &changes, support::noon());
-        publisher.publish(update.table.unwrap());
-        start.elapsed()
-    });
-    took.min().unwrap()
-}
-
-#[test]
-fn a_change_costs_what_it_touches_and_not_the_cluster() {
-    let (few, many) = (cost_among(100), cost_among(10_000));
-    println!("one Ingress among 100: {few:?}, among 10,000: {many:?}");
-    // Wide, because machines that run tests are busy; a cost that follows the cluster is a hundredfold.
-    assert!(many < few * 5, "among 100: {few:?}, among 10,000: {many:?}");
 }

@@ -114,7 +114,7 @@ fn tidegate_wins_where_the_prefixes_differ() {
     assert_eq!(codes(&parsed), [Code::ConflictingAnnotation]);
     assert_eq!(parsed.diagnostics[0].field.as_deref(), Some("metadata.annotations[nginx.ingress.kubernetes.io/proxy-read-timeout]"));
     assert_eq!(
-        parsed.diagnostics[0].message,
+        &*parsed.diagnostics[0].message,
         r#""10" differs from "20" of tidegate.dev/proxy-read-timeout: tidegate.dev/proxy-read-timeout wins"#
     );
 }
@@ -164,7 +164,7 @@ fn units_are_for_our_own_prefix() {
     let nginx = read(&[("n/proxy-read-timeout", "60s"), ("n/proxy-connect-timeout", "5s")]);
     assert_eq!(nginx.policy, Policy::default());
     assert_eq!(codes(&nginx), [Code::InvalidAnnotation; 2]);
-    assert_eq!(nginx.diagnostics[1].message, r#""60s" is not a number of seconds without a unit, such as 60; the default holds instead"#);
+    assert_eq!(&*nginx.diagnostics[1].message, r#""60s" is not a number of seconds without a unit, such as 60; the default holds instead"#);
 }
 
 #[test]
@@ -218,7 +218,7 @@ fn a_setting_without_effect_is_told() {
 fn a_feature_that_is_not_built_is_told_once_and_served_without() {
     let parsed = read(&[("n/rewrite-target", "/$1"), ("t/enable-cors", "true")]);
     assert_eq!((codes(&parsed), parsed.verdict), (vec![Code::UnsupportedAnnotation; 2], Verdict::Serve));
-    assert_eq!(parsed.diagnostics[0].message, "rewrite-target is not supported yet: the Ingress is served without it");
+    assert_eq!(&*parsed.diagnostics[0].message, "rewrite-target is not supported yet: the Ingress is served without it");
 }
 
 #[test]
@@ -285,7 +285,7 @@ fn all_protections_are_told_in_one_line_and_refuse_beside_values_that_keep_the_l
     assert_eq!((parsed.policy.refuse, parsed.verdict), (Some(Refusal::Protection), Verdict::KeepLastGood));
     let refused: Vec<_> = parsed.diagnostics.iter().filter(|diagnostic| diagnostic.code == Code::ProtectionRefused).collect();
     assert_eq!(refused.len(), 1);
-    assert_eq!(refused[0].message, "all paths answer 503 because of auth-signin, auth-url");
+    assert_eq!(&*refused[0].message, "all paths answer 503 because of auth-signin, auth-url");
 }
 
 #[test]
@@ -311,13 +311,13 @@ fn an_unknown_annotation_names_the_nearest_known_one() {
         assert!(message.ends_with(&format!("did you mean {nearest}?")), "{message}");
     }
     let far = read(&[("t/zzzzzz", "x")]);
-    assert_eq!(far.diagnostics[0].message, r#""zzzzzz" has no effect: there is no such annotation"#);
+    assert_eq!(&*far.diagnostics[0].message, r#""zzzzzz" has no effect: there is no such annotation"#);
 }
 
 #[test]
 fn an_annotation_that_was_removed_says_so() {
     let parsed = read(&[("n/session-cookie-hash", "sha1"), ("n/secure-backends", "true")]);
-    let messages: Vec<_> = parsed.diagnostics.iter().map(|diagnostic| diagnostic.message.as_str()).collect();
+    let messages: Vec<_> = parsed.diagnostics.iter().map(|diagnostic| &*diagnostic.message).collect();
     let expected = [
         r#""secure-backends" has no effect: it was removed from ingress-nginx in favour of backend-protocol: HTTPS"#,
         r#""session-cookie-hash" has no effect: it was removed from ingress-nginx 0.24 and has no effect"#,

@@ -28,10 +28,10 @@ struct Finding {
     line: Option<usize>,
     /// `None` where it is about a file.
     object: Option<ObjectRef>,
-    field: Option<String>,
+    field: Option<Arc<str>>,
     code: Code,
     severity: Severity,
-    message: String,
+    message: Arc<str>,
     help: &'static str,
 }
 
@@ -76,7 +76,7 @@ fn report(loaded: Loaded, classes: &ClassOptions) -> anyhow::Result<Report> {
     findings.sort_by(|a, b| (&a.file, a.line, &a.object, &a.field, a.code).cmp(&(&b.file, b.line, &b.object, &b.field, b.code)));
     let count = |severity| findings.iter().filter(|finding| finding.severity == severity).count();
     let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
-    let objects = snapshot.everything().objects.len();
+    let objects = snapshot.object_count();
     Ok(Report { findings, errors, warnings, objects })
 }
 
@@ -106,7 +106,7 @@ fn placed(diagnostic: &Diagnostic, snapshot: &Snapshot) -> Finding {
         return Finding { file: Some(object.name.to_string()), line, object: None, field: None, code, severity, message, help };
     }
     let (file, line) = match snapshot.provenance(&object) {
-        Some(Provenance::File { path, line, fields }) => {
+        Some(Provenance::File { path, position: _, line, fields }) => {
             let of_field = field.as_deref().and_then(|field| ancestors(field).find_map(|name| fields.get(name)));
             (Some(path.display().to_string()), Some(*of_field.unwrap_or(line)))
         }

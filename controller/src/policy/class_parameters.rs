@@ -188,7 +188,7 @@ mod tests {
         for (name, value) in cases {
             let parsed = read(serde_json::json!({ name: value }));
             let codes: Vec<_> = parsed.diagnostics.iter().map(|diagnostic| (diagnostic.code, diagnostic.field.clone())).collect();
-            assert_eq!(codes, [(Code::InvalidParameters, Some(format!("spec.{name}")))]);
+            assert_eq!(codes, [(Code::InvalidParameters, Some(format!("spec.{name}").into()))]);
             assert_eq!(parsed.verdict, Verdict::KeepLastGood);
             assert_eq!(parsed.policy, Policy::default());
         }

@@ -12,7 +12,7 @@ use k8s_openapi::api::events::v1::{Event, EventSeries};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use k8s_openapi::jiff::Timestamp;
 use kube::Client;
-use kube::api::{Api, ObjectMeta, Patch, PatchParams, PostParams};
+use kube::api::{Api, DynamicObject, ObjectMeta, Patch, PatchParams, PostParams};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
@@ -125,7 +125,7 @@ impl Recorder {
         let object = &diagnostic.object;
         let namespace = (!object.namespace.is_empty()).then_some(&*object.namespace);
         // `kubectl describe` asks for Events by the object's UID.
-        let uid = match cluster::api(&self.client, object.kind, namespace).get_metadata(&object.name).await {
+        let uid = match cluster::api::<DynamicObject>(&self.client, object.kind, namespace).get_metadata(&object.name).await {
             Ok(found) => found.metadata.uid.unwrap_or_default(),
             Err(kube::Error::Api(status)) if status.code == 404 => return Ok(()),
             Err(error) => return Err(error),

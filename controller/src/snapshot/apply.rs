@@ -3,10 +3,12 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::references::Renamed;
 use super::{
     Changes, ClassObject, Entry, IngressObject, Objects, ParametersObject, Resolution, SecretObject, ServiceObject, SliceObject, Snapshot,
     Version, all_of,
 };
+use crate::few::fill;
 use crate::object::{Body, Kind, Object, ObjectRef, Provenance, SourceEvent};
 
 impl Snapshot {
@@ -40,16 +42,23 @@ impl Snapshot {
                 }
             }
         }
-        self.let_go_of_secrets();
+        self.let_go_of_secrets(&mut changes);
         changes
     }
 
     fn replace(&mut self, kind: Kind, namespace: Option<Arc<str>>, objects: Vec<Object>, changes: &mut Changes) {
-        let kept: BTreeSet<ObjectRef> = objects.iter().map(|object| object.reference.clone()).collect();
+        let known = self.names(kind);
+        let known_before = known.len();
+        let kept: BTreeSet<ObjectRef> =
+            if known.is_empty() { BTreeSet::new() } else { objects.iter().map(|object| object.reference.clone()).collect() };
         let covered = |reference: &ObjectRef| namespace.as_ref().is_none_or(|ns| *ns == reference.namespace);
-        let gone: Vec<_> = self.names(kind).into_iter().filter(|reference| covered(reference) && !kept.contains(reference)).collect();
+        let gone: Vec<_> = known.into_iter().filter(|reference| covered(reference) && !kept.contains(reference)).collect();
+        let first = known_before == 0;
         for object in objects {
             self.put(object, changes);
+        }
+        if first {
+            self.fill(kind);
         }
         for reference in gone {
             self.delete(&reference, changes);
@@ -59,6 +68,17 @@ impl Snapshot {
             changes.problems.insert(all_of(kind));
         }
         self.listed.insert((kind, namespace));
+    }
+
+    /// Holds the objects of a kind without gaps.
+    fn fill(&mut self, kind: Kind) {
+        match kind {
+            Kind::Ingress => fill(&mut self.ingresses),
+            Kind::Service => fill(&mut self.services),
+            Kind::EndpointSlice => fill(&mut self.slices),
+            Kind::Secret => fill(&mut self.secrets),
+            Kind::IngressClass | Kind::ClassParameters | Kind::File => {}
+        }
     }
 
     fn put(&mut self, object: Object, changes: &mut Changes) {
@@ -90,18 +110,24 @@ impl Snapshot {
             }
             Kind::Service => put(&mut self.services, &reference, provenance, body.and_then(read_service)),
             Kind::EndpointSlice => {
-                let before: Vec<_> = self.references.targets(&reference).cloned().collect();
                 let changed = put(&mut self.slices, &reference, provenance, body.and_then(read_slice));
                 if changed {
+                    changes.problems.insert(reference.clone());
+                    changes.endpoints.extend(self.references.targets(&reference).cloned());
                     self.index(&reference);
-                    changes.endpoints.extend(before);
                     changes.endpoints.extend(self.references.targets(&reference).cloned());
                 }
-                changed
+                return;
             }
             Kind::Secret => {
                 let next = body.and_then(|body| read_secret(&reference, body));
-                put(&mut self.secrets, &reference, provenance, next)
+                if self.references.is_named(&reference) {
+                    put(&mut self.secrets, &reference, provenance, next)
+                } else {
+                    // Nobody asks yet whether it holds a certificate.
+                    let entry = self.secrets.entry(reference.clone()).or_insert_with(|| Entry::new(provenance.clone()));
+                    entry.put_unjudged(provenance, next)
+                }
             }
             Kind::File => false,
         };
@@ -147,14 +173,23 @@ impl Snapshot {
                 versions.filter_map(|class| class.parameters.as_ref()?.supported()).collect()
             }
             Kind::Ingress => {
-                self.ingresses.get(reference).into_iter().flat_map(Entry::versions).flat_map(|i| i.targets(&reference.namespace)).collect()
+                let entry = self.ingresses.get(reference);
+                let mut targets = entry.and_then(Entry::latest).map(|ingress| ingress.targets(&reference.namespace)).unwrap_or_default();
+                let older = entry.filter(|entry| entry.has_older()).and_then(Entry::last_good);
+                targets.extend(older.into_iter().flat_map(|ingress| ingress.targets(&reference.namespace)));
+                targets
             }
             Kind::EndpointSlice => {
                 self.slices.get(reference).and_then(|entry| entry.serving()?.service_of(&reference.namespace)).into_iter().collect()
             }
             Kind::ClassParameters | Kind::Service | Kind::Secret | Kind::File => return,
         };
-        let released = self.references.set(reference, targets);
+        let Renamed { named, released } = self.references.set(reference, targets);
+        for secret in named.iter().filter(|target| target.kind == Kind::Secret) {
+            if let Some(entry) = self.secrets.get_mut(secret) {
+                entry.judge();
+            }
+        }
         self.doubtful_secrets.extend(released.into_iter().filter(|target| target.kind == Kind::Secret));
     }
 
@@ -169,11 +204,16 @@ impl Snapshot {
         }
     }
 
-    /// Drops deleted Secrets that nothing names any more.
-    fn let_go_of_secrets(&mut self) {
+    /// Lets go of what Secrets had served that nothing names any more, and drops those that are deleted.
+    fn let_go_of_secrets(&mut self, changes: &mut Changes) {
         for reference in std::mem::take(&mut self.doubtful_secrets) {
-            let named = self.references.sources(&reference).next().is_some();
-            if self.secrets.get(&reference).is_some_and(|entry| entry.current().is_none() && !(named && entry.last_good().is_some())) {
+            let Some(entry) = self.secrets.get_mut(&reference) else { continue };
+            if !self.references.is_named(&reference) {
+                entry.forget_last_good();
+                // What is said of one that cannot be read depends on whether something is served instead.
+                changes.problems.insert(reference.clone());
+            }
+            if entry.current().is_none() && entry.last_good().is_none() {
                 self.secrets.remove(&reference);
             }
         }

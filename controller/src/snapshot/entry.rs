@@ -29,22 +29,44 @@ impl<T: Version> Entry<T> {
     /// Takes in a version; returns whether anything is different now.
     pub(super) fn put(&mut self, provenance: Provenance, next: Result<T, String>) -> bool {
         self.provenance = provenance;
+        if !self.replace(next) {
+            return false;
+        }
+        self.judge();
+        true
+    }
+
+    /// Takes in a version without asking whether it is good; returns whether anything is different now. No earlier one is kept.
+    pub(super) fn put_unjudged(&mut self, provenance: Provenance, next: Result<T, String>) -> bool {
+        self.provenance = provenance;
+        self.last_good = None;
+        self.replace(next)
+    }
+
+    /// Asks whether the current version is good, and keeps it as the last good one if it is.
+    pub(super) fn judge(&mut self) {
+        if let Some(Ok(version)) = &self.current
+            && version.is_good()
+        {
+            self.last_good = Some(Arc::clone(version));
+        }
+    }
+
+    /// Forgets the last good version; the current one stays.
+    pub(super) fn forget_last_good(&mut self) {
+        self.last_good = None;
+    }
+
+    fn replace(&mut self, next: Result<T, String>) -> bool {
         let same = match (&self.current, &next) {
             (Some(Ok(current)), Ok(next)) => **current == *next,
             (Some(Err(current)), Err(next)) => current == next,
             (Some(_) | None, _) => false,
         };
-        if same {
-            return false;
+        if !same {
+            self.current = Some(next.map(Arc::new));
         }
-        let next = next.map(Arc::new);
-        if let Ok(version) = &next
-            && version.is_good()
-        {
-            self.last_good = Some(Arc::clone(version));
-        }
-        self.current = Some(next);
-        true
+        !same
     }
 
     /// Takes the current version away and keeps the last good one; returns whether there was one to take.
@@ -80,6 +102,15 @@ impl<T: Version> Entry<T> {
     pub fn versions(&self) -> impl Iterator<Item = &Arc<T>> {
         let current = self.current.as_ref().and_then(|current| current.as_ref().ok());
         current.into_iter().chain(&self.last_good)
+    }
+
+    /// Whether the last good version is another one than the current.
+    #[must_use]
+    pub fn has_older(&self) -> bool {
+        match (self.latest(), &self.last_good) {
+            (Some(latest), Some(last_good)) => !Arc::ptr_eq(latest, last_good),
+            (_, None) | (None, Some(_)) => false,
+        }
     }
 
     /// Returns where the object was last read.

@@ -1,11 +1,12 @@
 //! Ingresses, trimmed and parsed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use k8s_openapi::api::networking::v1::{HTTPIngressPath, Ingress, IngressBackend, IngressStatus};
+use k8s_openapi::api::networking::v1::{HTTPIngressPath, Ingress, IngressBackend, IngressSpec, IngressStatus};
 use tidegate_proxy::model::{HostMatch, PathMatch, normalize};
 
 use super::Version;
@@ -13,6 +14,7 @@ use crate::annotations::{Parsed, Verdict, parse};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::object::{Kind, ObjectRef, Provenance};
 use crate::policy::Policy;
+use crate::texts;
 
 /// The annotation that named the class before `spec.ingressClassName` did.
 const CLASS_ANNOTATION: &str = "kubernetes.io/ingress.class";
@@ -22,7 +24,7 @@ const CLASS_ANNOTATION: &str = "kubernetes.io/ingress.class";
 pub enum Age {
     /// Its `metadata.creationTimestamp`.
     Created(Timestamp),
-    /// In a directory an object need not have one: its file and line.
+    /// In a directory an object need not have one: its file, and its place among the objects of it.
     Position(Arc<PathBuf>, usize),
 }
 
@@ -51,17 +53,17 @@ pub struct IngressObject {
     /// Its class.
     pub class: ClassName,
     /// What its annotations set.
-    pub policy: Policy,
+    pub policy: Arc<Policy>,
     /// What its annotations ask for as a whole.
     pub verdict: Verdict,
     /// Its rules, those left out that cannot be read.
-    pub rules: Vec<Rule>,
+    pub rules: Box<[Rule]>,
     /// Whether no rule is written at all, readable or not: then the default backend is for all hosts.
     pub only_default: bool,
     /// What serves the rest.
     pub default_backend: Option<BackendRef>,
     /// Its TLS entries.
-    pub tls: Vec<TlsEntry>,
+    pub tls: Box<[TlsEntry]>,
     /// What cannot be served as written.
     pub findings: Vec<Diagnostic>,
     /// Whether all fields could be read; annotations apart, of which the verdict speaks.
@@ -74,7 +76,7 @@ pub struct Rule {
     /// The host.
     pub host: HostMatch,
     /// Its paths; none leave all of the host to the default backend.
-    pub paths: Vec<PathRule>,
+    pub paths: Box<[PathRule]>,
 }
 
 /// A path and what serves it.
@@ -122,7 +124,7 @@ pub enum PortRef {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsEntry {
     /// The hosts; empty stands for the certificate's own names.
-    pub hosts: Vec<HostMatch>,
+    pub hosts: Box<[HostMatch]>,
     /// The Secret in the Ingress's namespace; `None` is the default certificate.
     pub secret: Option<Arc<str>>,
 }
@@ -137,29 +139,31 @@ impl IngressObject {
     /// Reads an Ingress. It never fails: what cannot be read becomes a finding.
     #[must_use]
     pub fn read(reference: &ObjectRef, provenance: &Provenance, ingress: &Ingress) -> Self {
-        let annotations = ingress.metadata.annotations.clone().unwrap_or_default();
-        let Parsed { policy, diagnostics, verdict } = parse(reference, &annotations);
+        let none = BTreeMap::new();
+        let annotations = ingress.metadata.annotations.as_ref().unwrap_or(&none);
+        let Parsed { policy, diagnostics, verdict } = parse(reference, annotations);
         let mut reader = Reader { reference, findings: Vec::new() };
-        let spec = ingress.spec.clone().unwrap_or_default();
-        let rules: Vec<Rule> = spec
+        let nothing = IngressSpec::default();
+        let spec = ingress.spec.as_ref().unwrap_or(&nothing);
+        let rules: Box<[Rule]> = spec
             .rules
             .iter()
             .flatten()
             .enumerate()
             .filter_map(|(index, rule)| {
-                let host = reader.host(rule.host.as_deref().unwrap_or_default(), &format!("spec.rules[{index}].host"))?;
+                let host = reader.host(rule.host.as_deref().unwrap_or_default(), format_args!("spec.rules[{index}].host"))?;
                 let paths = rule.http.iter().flat_map(|http| &http.paths).enumerate();
                 let paths = paths.filter_map(|(i, path)| reader.path(path, format!("spec.rules[{index}].http.paths[{i}]"))).collect();
                 Some(Rule { host, paths })
             })
             .collect();
-        let default_backend = spec.default_backend.as_ref().map(|backend| reader.backend(backend, "spec.defaultBackend"));
+        let default_backend = spec.default_backend.as_ref().map(|backend| reader.backend(backend, format_args!("spec.defaultBackend")));
         let tls = spec.tls.iter().flatten().enumerate().filter_map(|(index, entry)| {
             let written = entry.hosts.as_deref().unwrap_or_default();
-            let hosts: Vec<_> = written
+            let hosts: Box<[_]> = written
                 .iter()
                 .enumerate()
-                .filter_map(|(i, host)| reader.tls_host(host, &format!("spec.tls[{index}].hosts[{i}]")))
+                .filter_map(|(i, host)| reader.tls_host(host, format_args!("spec.tls[{index}].hosts[{i}]")))
                 .collect();
             // Hosts that cannot be read do not turn the entry into one for all names of its certificate.
             let secret = entry.secret_name.as_deref().filter(|name| !name.is_empty()).map(Into::into);
@@ -174,7 +178,7 @@ impl IngressObject {
             addresses: addresses(ingress.status.as_ref()),
             age: age(ingress, provenance),
             class: class_name(spec.ingress_class_name.as_deref(), annotations.get(CLASS_ANNOTATION), provenance),
-            policy,
+            policy: shared(policy),
             verdict,
             rules,
             only_default: spec.rules.as_ref().is_none_or(Vec::is_empty),
@@ -188,39 +192,53 @@ impl IngressObject {
     /// Whether both say the same but for status and identity.
     #[must_use]
     pub fn same_spec(&self, other: &Self) -> bool {
-        let rest = |this: &Self| Self { uid: Arc::clone(&other.uid), addresses: Arc::clone(&other.addresses), ..this.clone() };
-        rest(self) == *other
+        let Self { uid: _, addresses: _, age, class, policy, verdict, rules, only_default, default_backend, tls, findings, readable } =
+            self;
+        let scalars = (*verdict, *only_default, *readable) == (other.verdict, other.only_default, other.readable);
+        scalars
+            && (age, class, policy) == (&other.age, &other.class, &other.policy)
+            && (rules, default_backend, tls, findings) == (&other.rules, &other.default_backend, &other.tls, &other.findings)
     }
 
     /// Returns what it names: Services, Secrets and its class. The class without a name stands for the default class.
     #[must_use]
-    pub fn targets(&self, namespace: &str) -> BTreeSet<ObjectRef> {
+    pub fn targets(&self, namespace: &Arc<str>) -> BTreeSet<ObjectRef> {
         let backends = self.rules.iter().flat_map(|rule| &rule.paths).map(|path| &path.backend).chain(&self.default_backend);
         let services = backends.filter_map(|backend| match backend {
-            BackendRef::Service { name, .. } => Some(ObjectRef::new(Kind::Service, namespace, name)),
+            BackendRef::Service { name, .. } => Some((Kind::Service, name)),
             BackendRef::Resource { .. } | BackendRef::Incomplete => None,
         });
-        let secrets = self.tls.iter().filter_map(|entry| entry.secret.as_deref()).map(|name| ObjectRef::new(Kind::Secret, namespace, name));
+        let secrets = self.tls.iter().filter_map(|entry| Some((Kind::Secret, entry.secret.as_ref()?)));
+        let within =
+            services.chain(secrets).map(|(kind, name)| ObjectRef { kind, namespace: Arc::clone(namespace), name: Arc::clone(name) });
         let class = match &self.class {
             ClassName::Field(name) | ClassName::Annotation(name) => &**name,
             ClassName::Unwritten | ClassName::Absent => "",
         };
-        services.chain(secrets).chain([ObjectRef::new(Kind::IngressClass, "", class)]).collect()
+        within.chain([ObjectRef::new(Kind::IngressClass, "", class)]).collect()
     }
+}
+
+/// Returns settings to be held; those of all that say nothing are held once.
+fn shared(policy: Policy) -> Arc<Policy> {
+    thread_local! {
+        static SILENT: Arc<Policy> = Arc::default();
+    }
+    SILENT.with(|silent| if policy == **silent { Arc::clone(silent) } else { Arc::new(policy) })
 }
 
 fn age(ingress: &Ingress, provenance: &Provenance) -> Age {
     match (&ingress.metadata.creation_timestamp, provenance) {
         (Some(created), _) => Age::Created(created.0),
-        (None, Provenance::File { path, line, .. }) => Age::Position(Arc::clone(path), *line),
+        (None, Provenance::File { path, position, .. }) => Age::Position(Arc::clone(path), *position),
         (None, Provenance::Cluster) => Age::Position(Arc::default(), 0),
     }
 }
 
 fn class_name(field: Option<&str>, annotation: Option<&String>, provenance: &Provenance) -> ClassName {
     match (field, annotation, provenance) {
-        (Some(name), _, _) if !name.is_empty() => ClassName::Field(name.into()),
-        (_, Some(name), _) if !name.is_empty() => ClassName::Annotation(name.as_str().into()),
+        (Some(name), _, _) if !name.is_empty() => ClassName::Field(texts::shared(name)),
+        (_, Some(name), _) if !name.is_empty() => ClassName::Annotation(texts::shared(name)),
         (_, _, Provenance::File { .. }) => ClassName::Unwritten,
         (_, _, Provenance::Cluster) => ClassName::Absent,
     }
@@ -238,15 +256,15 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn note(&mut self, code: Code, field: &str, message: impl Into<String>) {
-        self.findings.push(Diagnostic::at(self.reference, code, field, message));
+    fn note(&mut self, code: Code, field: fmt::Arguments<'_>, message: impl Into<String>) {
+        self.findings.push(Diagnostic::at(self.reference, code, field.to_string(), message));
     }
 
-    fn host(&mut self, text: &str, field: &str) -> Option<HostMatch> {
+    fn host(&mut self, text: &str, field: fmt::Arguments<'_>) -> Option<HostMatch> {
         HostMatch::of_ingress(text).map_err(|error| self.note(Code::InvalidHost, field, error.to_string())).ok()
     }
 
-    fn tls_host(&mut self, text: &str, field: &str) -> Option<HostMatch> {
+    fn tls_host(&mut self, text: &str, field: fmt::Arguments<'_>) -> Option<HostMatch> {
         if text.is_empty() {
             self.note(Code::InvalidHost, field, "the host is empty");
             return None;
@@ -260,35 +278,35 @@ impl Reader<'_> {
             "Exact" => true,
             "Prefix" | "ImplementationSpecific" => false,
             "" => {
-                self.note(Code::InvalidPathType, &format!("{field}.pathType"), "pathType is missing");
+                self.note(Code::InvalidPathType, format_args!("{field}.pathType"), "pathType is missing");
                 return None;
             }
             other => {
-                self.note(Code::InvalidPathType, &format!("{field}.pathType"), format!("{other:?} is not a type of path"));
+                self.note(Code::InvalidPathType, format_args!("{field}.pathType"), format!("{other:?} is not a type of path"));
                 return None;
             }
         };
         // Only an ImplementationSpecific path may be left out; it stands for all of the host.
         let text = if text.is_empty() && rule.path_type == "ImplementationSpecific" { "/" } else { text };
-        let path_field = format!("{field}.path");
         match normalize(text) {
             Ok(path) if path.dots_resolved => {
-                self.note(Code::InvalidPath, &path_field, format!("{text:?}: the path has dot segments"));
+                self.note(Code::InvalidPath, format_args!("{field}.path"), format!("{text:?}: the path has dot segments"));
                 return None;
             }
             Ok(_) => {}
             Err(error) => {
-                self.note(Code::InvalidPath, &path_field, format!("{text:?}: {error}"));
+                self.note(Code::InvalidPath, format_args!("{field}.path"), format!("{text:?}: {error}"));
                 return None;
             }
         }
-        let path = text.parse().map_err(|error| self.note(Code::InvalidPath, &path_field, format!("{text:?}: {error}"))).ok()?;
+        let path =
+            text.parse().map_err(|error| self.note(Code::InvalidPath, format_args!("{field}.path"), format!("{text:?}: {error}"))).ok()?;
         let path = if exact { PathMatch::Exact(path) } else { PathMatch::Prefix(path) };
-        let backend = self.backend(&rule.backend, &format!("{field}.backend"));
-        Some(PathRule { path, backend, field: field.into() })
+        let backend = self.backend(&rule.backend, format_args!("{field}.backend"));
+        Some(PathRule { path, backend, field: texts::shared(&field) })
     }
 
-    fn backend(&mut self, backend: &IngressBackend, field: &str) -> BackendRef {
+    fn backend(&mut self, backend: &IngressBackend, field: fmt::Arguments<'_>) -> BackendRef {
         match (&backend.service, &backend.resource) {
             (Some(_), Some(_)) => self.note(Code::InvalidBackend, field, "it names both a service and a resource"),
             (None, Some(resource)) => {
@@ -305,22 +323,22 @@ impl Reader<'_> {
                         return BackendRef::Service { name: service.name.as_str().into(), port: PortRef::Number(number) };
                     }
                     (None, Some(name)) => {
-                        return BackendRef::Service { name: service.name.as_str().into(), port: PortRef::Name(name.into()) };
+                        return BackendRef::Service { name: service.name.as_str().into(), port: PortRef::Name(texts::shared(name)) };
                     }
                     (Some(Err(_)), _) => {
                         self.note(
                             Code::InvalidBackend,
-                            &format!("{field}.service.port.number"),
+                            format_args!("{field}.service.port.number"),
                             "the port is not a number from 1 to 65535",
                         );
                     }
                     (Some(Ok(_)), Some(_)) => {
-                        self.note(Code::InvalidBackend, &format!("{field}.service.port"), "the port has both a name and a number");
+                        self.note(Code::InvalidBackend, format_args!("{field}.service.port"), "the port has both a name and a number");
                     }
-                    (None, None) => self.note(Code::InvalidBackend, &format!("{field}.service.port"), "the port is missing"),
+                    (None, None) => self.note(Code::InvalidBackend, format_args!("{field}.service.port"), "the port is missing"),
                 }
             }
-            (Some(_), None) => self.note(Code::InvalidBackend, &format!("{field}.service.name"), "the Service's name is missing"),
+            (Some(_), None) => self.note(Code::InvalidBackend, format_args!("{field}.service.name"), "the Service's name is missing"),
             (None, None) => self.note(Code::InvalidBackend, field, "it names neither a service nor a resource"),
         }
         BackendRef::Incomplete

@@ -6,6 +6,7 @@ use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::Version;
+use crate::texts::shared;
 
 /// A Service, as far as routing needs it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,7 +14,7 @@ pub struct ServiceObject {
     /// The DNS name that it stands for (`type: ExternalName`); `None` for all others, whose endpoints are in slices.
     pub external_name: Option<Arc<str>>,
     /// Its TCP ports.
-    pub ports: Vec<ServicePort>,
+    pub ports: Box<[ServicePort]>,
 }
 
 /// A port of a Service.
@@ -35,8 +36,8 @@ impl ServiceObject {
     /// Reads a Service.
     #[must_use]
     pub fn read(service: &Service) -> Self {
-        let spec = service.spec.clone().unwrap_or_default();
-        let ports = spec.ports.unwrap_or_default().into_iter().filter_map(|port| {
+        let spec = service.spec.as_ref();
+        let ports = spec.and_then(|spec| spec.ports.as_ref()).into_iter().flatten().filter_map(|port| {
             let tcp = port.protocol.as_deref().is_none_or(|protocol| protocol.is_empty() || protocol == "TCP");
             let number = u16::try_from(port.port).ok().filter(|number| tcp && *number != 0)?;
             let target = match port.target_port {
@@ -44,13 +45,14 @@ impl ServiceObject {
                 Some(IntOrString::String(_)) | None => None,
             };
             Some(ServicePort {
-                name: port.name.unwrap_or_default().into(),
+                name: shared(port.name.as_deref().unwrap_or_default()),
                 number,
-                app_protocol: port.app_protocol.filter(|protocol| !protocol.is_empty()).map(Into::into),
+                app_protocol: port.app_protocol.as_deref().filter(|protocol| !protocol.is_empty()).map(shared),
                 target: target.unwrap_or(number),
             })
         });
-        let external = spec.type_.as_deref() == Some("ExternalName");
-        Self { ports: ports.collect(), external_name: external.then(|| spec.external_name.unwrap_or_default().into()) }
+        let external = spec.filter(|spec| spec.type_.as_deref() == Some("ExternalName"));
+        let external_name = external.map(|spec| spec.external_name.as_deref().unwrap_or_default().into());
+        Self { ports: ports.collect(), external_name }
     }
 }

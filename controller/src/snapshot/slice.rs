@@ -7,6 +7,7 @@ use k8s_openapi::api::discovery::v1::{Endpoint, EndpointSlice};
 
 use super::Version;
 use crate::object::{Kind, ObjectRef};
+use crate::texts::shared;
 
 const SERVICE_LABEL: &str = "kubernetes.io/service-name";
 
@@ -16,9 +17,9 @@ pub struct SliceObject {
     /// The Service that it belongs to; `None` for a slice of something else.
     pub service: Option<Arc<str>>,
     /// TCP port numbers by the name of the Service's port; the name is empty where that has none.
-    pub ports: Vec<(Arc<str>, u16)>,
+    pub ports: Box<[(Arc<str>, u16)]>,
     /// Its endpoints.
-    pub endpoints: Vec<SliceEndpoint>,
+    pub endpoints: Box<[SliceEndpoint]>,
 }
 
 /// One endpoint.
@@ -53,7 +54,7 @@ impl SliceObject {
         let ports = slice.ports.iter().flatten().filter_map(|port| {
             let tcp = port.protocol.as_deref().is_none_or(|protocol| protocol.is_empty() || protocol == "TCP");
             let number = port.port.and_then(|number| u16::try_from(number).ok()).filter(|number| tcp && *number != 0)?;
-            Some((port.name.as_deref().unwrap_or_default().into(), number))
+            Some((shared(port.name.as_deref().unwrap_or_default()), number))
         });
         Self {
             service: labels.and_then(|labels| labels.get(SERVICE_LABEL)).map(|name| name.as_str().into()),
@@ -64,17 +65,20 @@ impl SliceObject {
 
     /// Returns the Service that it belongs to.
     #[must_use]
-    pub fn service_of(&self, namespace: &str) -> Option<ObjectRef> {
-        self.service.as_ref().map(|service| ObjectRef::new(Kind::Service, namespace, service))
+    pub fn service_of(&self, namespace: &Arc<str>) -> Option<ObjectRef> {
+        let name = Arc::clone(self.service.as_ref()?);
+        Some(ObjectRef { kind: Kind::Service, namespace: Arc::clone(namespace), name })
     }
 }
 
 fn endpoint(endpoint: &Endpoint) -> Option<SliceEndpoint> {
     // The API gives no meaning to addresses after the first.
     let address: IpAddr = endpoint.addresses.first()?.parse().ok()?;
-    let conditions = endpoint.conditions.clone().unwrap_or_default();
-    let ready = conditions.ready.unwrap_or(true);
-    let readiness = match (ready, conditions.serving.unwrap_or(ready), conditions.terminating.unwrap_or(false)) {
+    let conditions = endpoint.conditions.as_ref();
+    let ready = conditions.and_then(|conditions| conditions.ready).unwrap_or(true);
+    let serving = conditions.and_then(|conditions| conditions.serving).unwrap_or(ready);
+    let terminating = conditions.and_then(|conditions| conditions.terminating).unwrap_or(false);
+    let readiness = match (ready, serving, terminating) {
         (true, _, _) => Readiness::Ready,
         (false, true, true) => Readiness::Draining,
         (false, _, _) => Readiness::NotReady,

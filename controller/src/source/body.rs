@@ -5,7 +5,9 @@ use std::sync::Arc;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use kube::Resource;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -37,18 +39,21 @@ pub(super) fn known(api_version: &str, kind: &str) -> Option<Kind> {
     ours.then_some(found)
 }
 
-/// Reads an object as its kind.
+/// Reads an object as its kind. Its metadata is read already; `fields` are all others.
 ///
 /// # Errors
 /// It is not one: says which field, and why. Of a Secret it says the field alone, so that no content reaches a log.
-pub(super) fn read(kind: Kind, value: Value) -> Result<Body, String> {
+pub(super) fn read(kind: Kind, mut fields: Value, metadata: ObjectMeta) -> Result<Body, String> {
+    if let Value::Object(fields) = &mut fields {
+        fields.insert("metadata".into(), Value::Object(serde_json::Map::new()));
+    }
     Ok(match kind {
-        Kind::IngressClass => Body::IngressClass(Arc::new(typed(value)?)),
-        Kind::ClassParameters => Body::ClassParameters(Arc::new(typed(value)?)),
-        Kind::Ingress => Body::Ingress(Arc::new(typed(value)?)),
-        Kind::Service => Body::Service(Arc::new(typed(value)?)),
-        Kind::EndpointSlice => Body::EndpointSlice(Arc::new(typed(value)?)),
-        Kind::Secret => Body::Secret(SecretBody(Arc::new(secret(value)?))),
+        Kind::IngressClass => Body::IngressClass(Arc::new(typed(fields, metadata)?)),
+        Kind::ClassParameters => Body::ClassParameters(Arc::new(typed(fields, metadata)?)),
+        Kind::Ingress => Body::Ingress(Arc::new(typed(fields, metadata)?)),
+        Kind::Service => Body::Service(Arc::new(typed(fields, metadata)?)),
+        Kind::EndpointSlice => Body::EndpointSlice(Arc::new(typed(fields, metadata)?)),
+        Kind::Secret => Body::Secret(SecretBody(Arc::new(secret(fields, metadata)?))),
         Kind::File => return Err("a file is not an object".into()),
     })
 }
@@ -59,13 +64,9 @@ pub(super) fn from_manifest(kind: Kind, api_version: &str, namespace: &str, mut 
     if api_version != expected {
         return Err(format!("apiVersion: {kind} is read as {expected}, not as {api_version}"));
     }
-    if !namespace.is_empty()
-        && let Some(Value::Object(metadata)) = value.get_mut("metadata")
-    {
-        let written = metadata.entry("namespace").or_insert(Value::Null);
-        if written.is_null() {
-            *written = Value::String(namespace.to_owned());
-        }
+    let mut metadata = metadata(value.get_mut("metadata").map(Value::take).unwrap_or_default())?;
+    if !namespace.is_empty() {
+        metadata.namespace.get_or_insert_with(|| namespace.to_owned());
     }
     // Go reads base64 over line ends; a block scalar has them.
     if kind == Kind::Secret
@@ -77,7 +78,7 @@ pub(super) fn from_manifest(kind: Kind, api_version: &str, namespace: &str, mut 
             }
         }
     }
-    Ok(match read(kind, value)? {
+    Ok(match read(kind, value, metadata)? {
         Body::Service(mut service) => {
             default_service(Arc::make_mut(&mut service));
             Body::Service(service)
@@ -94,17 +95,31 @@ pub(super) fn from_manifest(kind: Kind, api_version: &str, namespace: &str, mut 
     })
 }
 
-fn typed<T: DeserializeOwned>(value: Value) -> Result<T, String> {
-    serde_path_to_error::deserialize(value).map_err(|error| {
-        let path = error.path().to_string();
-        format!("{path}: {}", error.into_inner())
-    })
+fn typed<T: DeserializeOwned + Resource>(fields: Value, metadata: ObjectMeta) -> Result<T, String> {
+    let mut object = T::deserialize(&fields).or_else(|_| {
+        // Only now is it worth the while to keep account of where it reads.
+        serde_path_to_error::deserialize(fields).map_err(|error| {
+            let path = error.path().to_string();
+            format!("{path}: {}", error.into_inner())
+        })
+    })?;
+    *T::meta_mut(&mut object) = metadata;
+    Ok(object)
 }
 
-fn secret(value: Value) -> Result<Secret, String> {
-    serde_path_to_error::deserialize(value).map_err(|error| {
+fn secret(fields: Value, metadata: ObjectMeta) -> Result<Secret, String> {
+    let mut secret = serde_path_to_error::deserialize::<_, Secret>(fields).map_err(|error| {
         let path = error.path().to_string();
         format!("{path}: it is not what a Secret has there (values of `data` are base64, those of `stringData` text)")
+    })?;
+    secret.metadata = metadata;
+    Ok(secret)
+}
+
+fn metadata(value: Value) -> Result<ObjectMeta, String> {
+    serde_path_to_error::deserialize::<_, Option<ObjectMeta>>(value).map(Option::unwrap_or_default).map_err(|error| {
+        let path = error.path().to_string();
+        format!("metadata.{path}: {}", error.into_inner())
     })
 }
 

@@ -1,19 +1,22 @@
 //! Watches an API server: one watch for each kind (and namespace, where only some are watched). Each watch lists, follows, and starts again by
 //! itself; what it knew stays until something newer is known.
 //!
-//! It never loses its footing over content: objects travel as untyped JSON and are read one by one, so that one that does not fit its kind costs itself.
+//! It never loses its footing over content: objects are taken in as JSON and read as their kind one by one, so that one that does not fit costs itself.
 
 mod connect;
 mod list;
+mod received;
 mod trouble;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use kube::api::{Api, ApiResource, DynamicObject};
+use kube::api::{Api, ApiResource};
+use kube::core::DynamicResourceScope;
 use kube::runtime::watcher::{self, watcher};
-use kube::{Client, ResourceExt};
+use kube::{Client, Resource};
+use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
@@ -21,6 +24,7 @@ pub use connect::{ConnectError, Connection, connect};
 pub use trouble::describe;
 
 use self::list::{Known, Loss};
+use self::received::Received;
 use self::trouble::{Outlook, Trouble};
 use super::body;
 use crate::object::{Kind, Object, ObjectRef, Provenance, SourceEvent};
@@ -31,8 +35,6 @@ const WATCH_SECONDS: u32 = 90;
 const PAGE: u32 = 500;
 /// Secrets that never hold a certificate: Helm's releases (large, and many) and tokens.
 const SECRETS: &str = "type!=helm.sh/release.v1,type!=kubernetes.io/service-account-token";
-/// The annotation in which `kubectl apply` keeps a copy of the whole object, a Secret's content included.
-const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 /// The receiver of events is gone: there is nobody to watch for.
 struct Closed;
@@ -68,7 +70,11 @@ pub(crate) fn api_version(kind: Kind) -> String {
 }
 
 /// Returns the way to the objects of a kind, in a namespace or everywhere.
-pub(crate) fn api(client: &Client, kind: Kind, namespace: Option<&str>) -> Api<DynamicObject> {
+pub(crate) fn api<K: Resource<DynamicType = ApiResource, Scope = DynamicResourceScope>>(
+    client: &Client,
+    kind: Kind,
+    namespace: Option<&str>,
+) -> Api<K> {
     let (group, version) = body::group_version(kind);
     let plural = match kind {
         Kind::IngressClass => "ingressclasses",
@@ -94,7 +100,7 @@ pub(crate) fn api(client: &Client, kind: Kind, namespace: Option<&str>) -> Api<D
 
 /// One watch: a kind in a namespace, or everywhere.
 struct Scope {
-    api: Api<DynamicObject>,
+    api: Api<Received>,
     kind: Kind,
     namespace: Option<Arc<str>>,
     events: mpsc::Sender<SourceEvent>,
@@ -103,6 +109,7 @@ struct Scope {
 impl Scope {
     async fn run(&self) -> Result<(), Closed> {
         let mut known = Known::default();
+        let mut reader = Reader::new(self.kind);
         let mut trouble = Trouble::new(self.kind, self.namespace.clone());
         loop {
             let config =
@@ -112,21 +119,21 @@ impl Scope {
             while let Some(event) = stream.next().await {
                 match event {
                     Ok(watcher::Event::Init) => listing.clear(),
-                    Ok(watcher::Event::InitApply(object)) => listing.extend(read(self.kind, object)),
+                    Ok(watcher::Event::InitApply(object)) => listing.extend(reader.read(object)),
                     Ok(watcher::Event::InitDone) => {
                         trouble.over();
                         self.listed(std::mem::take(&mut listing), &mut known).await?;
                     }
                     Ok(watcher::Event::Apply(object)) => {
                         trouble.over();
-                        if let Some(object) = read(self.kind, object) {
+                        if let Some(object) = reader.read(object) {
                             known.insert(&object.reference);
                             self.send(SourceEvent::Apply(Box::new(object))).await?;
                         }
                     }
                     Ok(watcher::Event::Delete(object)) => {
                         trouble.over();
-                        let name = reference(self.kind, &object);
+                        let name = reader.reference(&object);
                         known.remove(&name);
                         self.send(SourceEvent::Delete(name)).await?;
                     }
@@ -155,7 +162,8 @@ impl Scope {
                 "a new list has lost more than half of what was known; asking again before it counts");
             match list::consistent(&self.api, self.selector().as_deref()).await {
                 Ok(confirmed) => {
-                    objects = confirmed.into_iter().filter_map(|object| read(self.kind, object)).collect();
+                    let mut reader = Reader::new(self.kind);
+                    objects = confirmed.into_iter().filter_map(|object| reader.read(object)).collect();
                     break;
                 }
                 Err(error) => {
@@ -177,30 +185,46 @@ impl Scope {
     }
 }
 
-fn reference(kind: Kind, object: &DynamicObject) -> ObjectRef {
-    ObjectRef::new(kind, object.metadata.namespace.as_deref().unwrap_or_default(), &object.name_any())
+/// Reads a page of a list as an API server sends it. Objects without a name are left out; no API server sends any.
+///
+/// # Errors
+/// It is not a list.
+pub fn read_list(kind: Kind, page: &[u8]) -> serde_json::Result<Vec<Object>> {
+    let list: kube::core::ObjectList<Received> = serde_json::from_slice(page)?;
+    let mut reader = Reader::new(kind);
+    Ok(list.items.into_iter().filter_map(|object| reader.read(object)).collect())
 }
 
-/// Reads an object as its kind, without what nobody needs and what a Secret must not show twice. `None` if it has no name, which no
-/// API server sends.
-fn read(kind: Kind, mut object: DynamicObject) -> Option<Object> {
-    object.metadata.name.as_ref()?;
-    let reference = reference(kind, &object);
-    object.metadata.managed_fields = None;
-    if let Some(annotations) = &mut object.metadata.annotations {
-        annotations.remove(LAST_APPLIED);
+/// Reads objects as one kind. Neighbours in a list share the text of their namespace.
+struct Reader {
+    kind: Kind,
+    namespace: Arc<str>,
+}
+
+impl Reader {
+    fn new(kind: Kind) -> Self {
+        Self { kind, namespace: Arc::default() }
     }
-    let body = match serde_json::to_value(&object.metadata) {
-        Ok(metadata) => {
-            let mut value = object.data;
-            if let Some(fields) = value.as_object_mut() {
-                fields.insert("metadata".into(), metadata);
-            }
-            body::read(kind, value)
+
+    fn reference(&mut self, object: &Received) -> ObjectRef {
+        let namespace = object.metadata.namespace.as_deref().unwrap_or_default();
+        if *namespace != *self.namespace {
+            self.namespace = namespace.into();
         }
-        Err(error) => Err(format!("metadata: {error}")),
-    };
-    Some(Object { reference, provenance: Provenance::Cluster, body })
+        ObjectRef {
+            kind: self.kind,
+            namespace: Arc::clone(&self.namespace),
+            name: object.metadata.name.as_deref().unwrap_or_default().into(),
+        }
+    }
+
+    /// `None` if it has no name, which no API server sends.
+    fn read(&mut self, object: Received) -> Option<Object> {
+        object.metadata.name.as_ref()?;
+        let reference = self.reference(&object);
+        let Received { metadata, fields } = object;
+        Some(Object { reference, provenance: Provenance::Cluster, body: body::read(self.kind, Value::Object(fields), metadata) })
+    }
 }
 
 /// The pause before the n-th attempt after a failure, without its jitter.

@@ -4,13 +4,14 @@
 //! As with `kubectl apply -R -f DIR`, a directory stands for all `.yaml`, `.yml` and `.json` files in it and below. Names that begin with
 //! a dot are left out: editors and ConfigMap mounts keep their own things there. Links to files are followed, links to directories not.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::manifest::{Manifest, Versioned, file_reference};
 use crate::diagnostic::{Code, Diagnostic};
+use crate::few::Few;
 use crate::object::{Kind, Object, ObjectRef, Provenance, SourceEvent};
 
 /// Whether a file's content is known to be whole.
@@ -22,88 +23,144 @@ pub enum Stillness {
     Changing,
 }
 
-/// The objects of a set of files, and what was already told of them.
+/// The objects of a set of files, and what was already told of them. A change costs what the files have that it touches.
 #[derive(Debug, Default)]
 pub struct Directory {
     files: BTreeMap<Arc<PathBuf>, File>,
-    /// `None` until the first events.
-    told: Option<BTreeMap<ObjectRef, (Arc<PathBuf>, u64)>>,
-    told_problems: BTreeMap<ObjectRef, Vec<Diagnostic>>,
+    /// Which files have an object, or had it and may still mean it.
+    holders: HashMap<ObjectRef, Few<Arc<PathBuf>, ()>>,
     /// What is wrong with the directory itself.
-    trouble: Vec<Diagnostic>,
+    trouble: Option<(Arc<PathBuf>, Diagnostic)>,
+    /// Objects and files that were touched since the last events.
+    touched: BTreeSet<ObjectRef>,
+    touched_files: BTreeSet<Arc<PathBuf>>,
+    /// Each object by the version and place that were told; `None` until the first events.
+    told: Option<HashMap<ObjectRef, (u64, Provenance)>>,
+    told_problems: HashMap<Arc<PathBuf>, Vec<Diagnostic>>,
 }
 
 #[derive(Debug, Default)]
 struct File {
     manifest: Manifest,
+    /// Where in the manifest each object stands first.
+    places: HashMap<ObjectRef, usize>,
     /// What it had before and may still mean.
     kept: Vec<Versioned>,
 }
 
-/// The merged view of all files.
-struct View<'a> {
-    objects: BTreeMap<&'a ObjectRef, (&'a Arc<PathBuf>, &'a Versioned)>,
-    problems: BTreeMap<ObjectRef, Vec<Diagnostic>>,
+impl File {
+    fn names(&self) -> impl Iterator<Item = &ObjectRef> {
+        self.places.keys().chain(self.kept.iter().map(|kept| &kept.object.reference))
+    }
+
+    fn find(&self, name: &ObjectRef) -> Option<&Versioned> {
+        let written = self.places.get(name).and_then(|place| self.manifest.objects.get(*place));
+        written.or_else(|| self.kept.iter().find(|kept| kept.object.reference == *name))
+    }
 }
 
 impl Directory {
     /// Takes a file's content, new or changed. What it had before and has no more is kept while it is changing or broken.
     pub fn put(&mut self, path: &Arc<PathBuf>, manifest: Manifest, stillness: Stillness) {
-        let file = self.files.entry(Arc::clone(path)).or_default();
-        let before = std::mem::replace(&mut file.manifest, manifest).objects;
-        let kept = std::mem::take(&mut file.kept);
-        if stillness == Stillness::Changing || file.manifest.broken {
-            let present: BTreeSet<_> = file.manifest.objects.iter().map(|found| &found.object.reference).collect();
-            file.kept = before.into_iter().chain(kept).filter(|object| !present.contains(&object.object.reference)).collect();
+        let File { manifest: before, places: _, kept } = self.take(path);
+        let mut file = File { manifest, ..File::default() };
+        for (place, found) in file.manifest.objects.iter().enumerate() {
+            file.places.entry(found.object.reference.clone()).or_insert(place);
         }
+        if stillness == Stillness::Changing || file.manifest.broken {
+            let gone = |object: &Versioned| !file.places.contains_key(&object.object.reference);
+            file.kept = before.objects.into_iter().chain(kept).filter(gone).collect();
+        }
+        for name in file.names() {
+            self.holders.entry(name.clone()).or_default().insert(Arc::clone(path), ());
+            self.touched.insert(name.clone());
+        }
+        self.files.insert(Arc::clone(path), file);
     }
 
     /// Takes note that a file is gone, and its objects with it.
     pub fn remove(&mut self, path: &Path) {
-        self.files.retain(|known, _| known.as_path() != path);
+        self.take(&Arc::new(path.to_owned()));
+    }
+
+    /// Takes a file out.
+    fn take(&mut self, path: &Arc<PathBuf>) -> File {
+        self.touched_files.insert(Arc::clone(path));
+        let file = self.files.remove(path).unwrap_or_default();
+        for name in file.names() {
+            if let Some(holders) = self.holders.get_mut(name) {
+                holders.remove(path);
+                if holders.is_empty() {
+                    self.holders.remove(name);
+                }
+            }
+            self.touched.insert(name.clone());
+        }
+        file
     }
 
     /// Takes note of what is wrong with the directory itself; `None` when it can be read again.
     pub fn set_trouble(&mut self, root: &Path, trouble: Option<&io::Error>) {
         let finding = |error: &io::Error| {
-            Diagnostic::of(&file_reference(root), Code::InvalidFile, format!("it cannot be listed: {error}; its objects stay as they were"))
+            let message = format!("it cannot be listed: {error}; its objects stay as they were");
+            (Arc::new(root.to_owned()), Diagnostic::of(&file_reference(root), Code::InvalidFile, message))
         };
-        self.trouble = trouble.map(finding).into_iter().collect();
+        let trouble = trouble.map(finding);
+        if trouble != self.trouble {
+            self.touched_files.insert(Arc::new(root.to_owned()));
+            self.trouble = trouble;
+        }
     }
 
     /// Returns what has changed since the last call; the first call yields every kind as a whole.
     pub fn events(&mut self) -> Vec<SourceEvent> {
-        let View { objects, problems } = self.view();
         let mut events = Vec::new();
-        let now: BTreeMap<ObjectRef, (Arc<PathBuf>, u64)> =
-            objects.iter().map(|(name, (path, found))| ((*name).clone(), (Arc::clone(path), found.version))).collect();
-        match &self.told {
-            None => events.extend(Kind::ALL.iter().map(|kind| SourceEvent::Replace {
-                kind: *kind,
-                namespace: None,
-                objects:
-                    objects.values().map(|(_, found)| &found.object).filter(|object| object.reference.kind == *kind).cloned().collect(),
-            })),
-            Some(told) => {
+        let touched = std::mem::take(&mut self.touched);
+        match self.told.take() {
+            None => {
+                let names: BTreeSet<&ObjectRef> = self.holders.keys().collect();
+                events.extend(Kind::ALL.iter().map(|kind| {
+                    let of_kind = names.iter().filter(|name| name.kind == *kind);
+                    let objects = of_kind.filter_map(|name| Some(self.winner(name)?.object.clone())).collect();
+                    SourceEvent::Replace { kind: *kind, namespace: None, objects }
+                }));
+                self.told = Some(names.into_iter().filter_map(|name| Some((name.clone(), self.winner(name)?.told()))).collect());
+            }
+            Some(mut told) => {
                 for kind in Kind::ALL {
-                    let changed = objects.iter().filter(|(name, (path, found))| {
-                        name.kind == *kind && told.get(**name).is_none_or(|(from, version)| (from, *version) != (*path, found.version))
-                    });
-                    events.extend(changed.map(|(_, (_, found))| SourceEvent::Apply(Box::new(found.object.clone()))));
+                    for name in touched.iter().filter(|name| name.kind == *kind) {
+                        let Some(found) = self.winner(name) else { continue };
+                        if told.get(name) != Some(&found.told()) {
+                            told.insert(name.clone(), found.told());
+                            events.push(SourceEvent::Apply(Box::new(found.object.clone())));
+                        }
+                    }
                 }
-                events.extend(told.keys().filter(|name| !now.contains_key(name)).map(|name| SourceEvent::Delete(name.clone())));
+                let gone = touched.iter().filter(|name| !self.holders.contains_key(name) && told.remove(name).is_some());
+                events.extend(gone.cloned().map(SourceEvent::Delete));
+                self.told = Some(told);
             }
         }
-        let files: BTreeSet<_> = problems.keys().chain(self.told_problems.keys()).collect();
-        for file in files {
-            let found = problems.get(file).cloned().unwrap_or_default();
-            if self.told_problems.get(file).map_or(&[][..], Vec::as_slice) != found {
-                events.push(SourceEvent::File { file: file.clone(), problems: found });
-            }
-        }
-        self.told = Some(now);
-        self.told_problems = problems;
+        self.tell_problems(&touched, &mut events);
         events
+    }
+
+    /// Tells what is wrong with the files that were touched, or that have an object which was.
+    fn tell_problems(&mut self, touched: &BTreeSet<ObjectRef>, events: &mut Vec<SourceEvent>) {
+        let mut files = std::mem::take(&mut self.touched_files);
+        files.extend(touched.iter().filter_map(|name| self.holders.get(name)).flat_map(Few::keys).cloned());
+        for path in files {
+            let problems = self.problems(&path);
+            if self.told_problems.get(&path).map_or(&[][..], Vec::as_slice) == problems {
+                continue;
+            }
+            events.push(SourceEvent::File { file: file_reference(&path), problems: problems.clone() });
+            if problems.is_empty() {
+                self.told_problems.remove(&path);
+            } else {
+                self.told_problems.insert(path, problems);
+            }
+        }
     }
 
     /// Returns the documents of kinds that are not read.
@@ -111,33 +168,36 @@ impl Directory {
         self.files.values().flat_map(|file| &file.manifest.ignored)
     }
 
-    /// Merges the files: of two that have the same object the first in order of path counts, in one file the first in order of line.
-    fn view(&self) -> View<'_> {
-        let mut objects = BTreeMap::<&ObjectRef, (&Arc<PathBuf>, &Versioned)>::new();
-        let mut problems = BTreeMap::<ObjectRef, Vec<Diagnostic>>::new();
-        for trouble in &self.trouble {
-            problems.entry(trouble.object.clone()).or_default().push(trouble.clone());
-        }
-        for (path, file) in &self.files {
-            let reference = file_reference(path);
-            let mut found = file.manifest.problems.clone();
-            for object in &file.manifest.objects {
-                let name = &object.object.reference;
-                if let Some((_, first)) = objects.get(name) {
-                    let message = format!("it stands at {} and at {}; the first counts", place(&first.object), place(&object.object));
-                    found.push(Diagnostic::of(name, Code::DuplicateObject, message));
-                } else {
-                    objects.insert(name, (path, object));
-                }
-            }
-            for object in &file.kept {
-                objects.entry(&object.object.reference).or_insert((path, object));
-            }
-            if !found.is_empty() {
-                problems.entry(reference).or_default().extend(found);
+    /// Returns the object of a name that counts: of two files that have it the first in order of path, in one file the first in order
+    /// of line.
+    fn winner(&self, name: &ObjectRef) -> Option<&Versioned> {
+        let (path, ()) = self.holders.get(name)?.iter().next()?;
+        self.files.get(path)?.find(name)
+    }
+
+    /// Returns what is wrong with a file.
+    fn problems(&self, path: &Arc<PathBuf>) -> Vec<Diagnostic> {
+        let trouble = self.trouble.iter().filter(|(root, _)| root == path).map(|(_, trouble)| trouble.clone());
+        let mut problems: Vec<_> = trouble.collect();
+        let Some(file) = self.files.get(path) else { return problems };
+        problems.extend(file.manifest.problems.iter().cloned());
+        for found in &file.manifest.objects {
+            let name = &found.object.reference;
+            if let Some(first) = self.winner(name)
+                && first.object.provenance != found.object.provenance
+            {
+                let message = format!("it stands at {} and at {}; the first counts", place(&first.object), place(&found.object));
+                problems.push(Diagnostic::of(name, Code::DuplicateObject, message));
             }
         }
-        View { objects, problems }
+        problems
+    }
+}
+
+impl Versioned {
+    /// Returns what tells whether there is something to tell: its content and its place.
+    fn told(&self) -> (u64, Provenance) {
+        (self.version, self.object.provenance.clone())
     }
 }
 
@@ -169,7 +229,8 @@ fn collect(directory: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
         if entry.file_name().as_encoded_bytes().starts_with(b".") {
             continue;
         }
-        if entry.file_type()?.is_dir() {
+        let file_type = entry.file_type()?;
+        if file_type.is_dir() {
             match collect(&path, files) {
                 // It went while we were looking.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -179,7 +240,7 @@ fn collect(directory: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
         }
         let manifest = path.extension().is_some_and(|extension| matches!(extension.to_str(), Some("yaml" | "yml" | "json")));
         // A link that leads nowhere is no file.
-        if manifest && std::fs::metadata(&path).is_ok_and(|metadata| metadata.is_file()) {
+        if manifest && (file_type.is_file() || std::fs::metadata(&path).is_ok_and(|metadata| metadata.is_file())) {
             files.push(path);
         }
     }

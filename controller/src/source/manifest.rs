@@ -32,12 +32,12 @@ pub struct Manifest {
     pub broken: bool,
 }
 
-/// An object with a number that changes when its text or its place does.
+/// An object with a number that changes when its text does. A change of its place alone is none of the object.
 #[derive(Debug, Clone)]
 pub struct Versioned {
     /// The object.
     pub object: Object,
-    /// A hash of its content and line.
+    /// A hash of its content.
     pub version: u64,
 }
 
@@ -148,11 +148,12 @@ impl Reader<'_> {
         let reference = ObjectRef::new(kind, &namespace, &name);
         let mut hasher = DefaultHasher::new();
         let value = Value::Object(fields);
-        (value.to_string(), line).hash(&mut hasher);
+        value.to_string().hash(&mut hasher);
+        let position = self.manifest.objects.len();
         let object = Object {
             body: body::from_manifest(kind, api_version, &namespace, value),
             reference,
-            provenance: Provenance::File { path: Arc::clone(self.path), line, fields: Arc::new(lines) },
+            provenance: Provenance::File { path: Arc::clone(self.path), position, line, fields: Arc::new(lines) },
         };
         self.manifest.objects.push(Versioned { object, version: hasher.finish() });
     }

@@ -1,6 +1,5 @@
 //! Hosts from claims, blind to the kinds of objects that make them.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tidegate_proxy::model::{Compatibility, HostMatch, Scheme};
@@ -12,9 +11,10 @@ use tidegate_proxy::upstream::UpstreamKey;
 use super::claim::{BackendClaim, Claim, FallbackClaim, HostClaims, HttpsRedirect, Seniority, Standing};
 use super::filters::Coverage;
 use crate::diagnostic::{Code, Diagnostic};
+use crate::few::Few;
 
 /// What objects want of one host, the senior first.
-pub(super) type Claimants = BTreeMap<Seniority, Arc<HostClaims>>;
+pub(super) type Claimants = Few<Seniority, Arc<HostClaims>>;
 
 /// A host of the table.
 #[derive(Debug)]
@@ -43,15 +43,17 @@ pub(super) fn assemble(name: &HostMatch, rules: &HostMatch, claimants: &Claimant
     let mut findings: Vec<_> = mixed.collect();
     let place = Place { name, rules, compatibility, coverage, state };
     let http = place.build(Scheme::Http, &wanted, Some(&mut findings))?;
-    let as_client =
-        wanted.iter().flat_map(|(_, claims)| claims.routes.iter().chain(&claims.without_rules)).any(|claim| claim.backend.is_as_client());
+    let as_client = wanted
+        .iter()
+        .flat_map(|(_, claims)| claims.routes.iter().chain(claims.without_rules.as_deref()))
+        .any(|claim| claim.backend.is_as_client());
     let https = if as_client { place.build(Scheme::Https, &wanted, None)? } else { Arc::clone(&http) };
     Some(Assembled { http, https, findings })
 }
 
 /// Whether a host's routes differ where TLS covers it.
 pub(super) fn depends_on_coverage(claimants: &Claimants) -> bool {
-    claimants.values().flat_map(|claims| &claims.routes).any(|claim| claim.filters.https == HttpsRedirect::WhereCovered)
+    claimants.values().flat_map(|claims| claims.routes.iter()).any(|claim| claim.filters.https == HttpsRedirect::WhereCovered)
 }
 
 fn conventions(compatibility: Compatibility) -> &'static str {
@@ -85,7 +87,7 @@ impl Place<'_> {
         // What was written comes before what merely follows from it, whoever is older.
         for standing in [Standing::Written, Standing::Implied] {
             for (seniority, claims) in wanted {
-                for claim in claims.routes.iter().chain(&claims.without_rules).filter(|claim| claim.standing == standing) {
+                for claim in claims.routes.iter().chain(claims.without_rules.as_deref()).filter(|claim| claim.standing == standing) {
                     let route = Arc::new(route(self, claim, scheme));
                     if let Err(conflict) = builder.add(route)
                         && standing == Standing::Written

@@ -1,5 +1,6 @@
 //! Backends: from what an Ingress names to a claim, and from a Service to its endpoints.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use super::options::Options;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::object::{Kind, ObjectRef};
 use crate::policy::{BackendProtocol, Policy};
-use crate::snapshot::{BackendRef, PortRef, Readiness, ServiceObject, ServicePort, SliceObject, Snapshot};
+use crate::snapshot::{BackendRef, PortRef, Readiness, ServiceObject, ServicePort, Snapshot};
 
 /// A port of a Service, as backends are told apart.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -39,8 +40,8 @@ pub(super) struct Resolved {
 }
 
 impl Resolved {
-    fn unavailable(reason: Reason, code: Code, field: &str, message: String) -> Self {
-        Self { claim: BackendClaim::Unavailable(reason), key: None, finding: Some((code, field.to_owned(), message)) }
+    fn unavailable(reason: Reason, code: Code, field: fmt::Arguments<'_>, message: String) -> Self {
+        Self { claim: BackendClaim::Unavailable(reason), key: None, finding: Some((code, field.to_string(), message)) }
     }
 }
 
@@ -48,19 +49,19 @@ impl Resolved {
 pub(super) fn resolve(
     snapshot: &Snapshot,
     options: &Options,
-    namespace: &str,
+    namespace: &Arc<str>,
     backend: &BackendRef,
     policy: &Policy,
-    field: &str,
+    field: fmt::Arguments<'_>,
 ) -> Resolved {
     match backend {
         BackendRef::Service { name, port } => {
-            let reference = ObjectRef::new(Kind::Service, namespace, name);
-            resolve_service(snapshot, options, &reference, Some(port), policy, &format!("{field}.service"))
+            let reference = ObjectRef { kind: Kind::Service, namespace: Arc::clone(namespace), name: Arc::clone(name) };
+            resolve_service(snapshot, options, &reference, Some(port), policy, format_args!("{field}.service"))
         }
         BackendRef::Resource { kind, name } => {
             let message = format!("{kind} {name} is not a kind of backend that is supported");
-            Resolved::unavailable(Reason::UnsupportedBackend, Code::UnsupportedBackend, &format!("{field}.resource"), message)
+            Resolved::unavailable(Reason::UnsupportedBackend, Code::UnsupportedBackend, format_args!("{field}.resource"), message)
         }
         BackendRef::Incomplete => Resolved { claim: BackendClaim::Unavailable(Reason::NoService), key: None, finding: None },
     }
@@ -73,19 +74,19 @@ pub(super) fn resolve_service(
     reference: &ObjectRef,
     port: Option<&PortRef>,
     policy: &Policy,
-    field: &str,
+    field: fmt::Arguments<'_>,
 ) -> Resolved {
     let Some(service) = snapshot.service(reference) else {
         let message = format!("{reference} does not exist");
-        return Resolved::unavailable(Reason::NoService, Code::MissingService, &format!("{field}.name"), message);
+        return Resolved::unavailable(Reason::NoService, Code::MissingService, format_args!("{field}.name"), message);
     };
     if service.external_name.is_some() && !options.external_names {
         let message = format!("{reference} is of type ExternalName, which --disable-external-name refuses");
-        return Resolved::unavailable(Reason::UnsupportedBackend, Code::RefusedExternalName, &format!("{field}.name"), message);
+        return Resolved::unavailable(Reason::UnsupportedBackend, Code::RefusedExternalName, format_args!("{field}.name"), message);
     }
     if service.external_name.as_deref() == Some("") {
         let message = format!("{reference} is of type ExternalName and has no externalName");
-        return Resolved::unavailable(Reason::UnsupportedBackend, Code::RefusedExternalName, &format!("{field}.name"), message);
+        return Resolved::unavailable(Reason::UnsupportedBackend, Code::RefusedExternalName, format_args!("{field}.name"), message);
     }
     let known = match port {
         Some(PortRef::Number(number)) => service.ports.iter().find(|port| port.number == *number),
@@ -103,11 +104,12 @@ pub(super) fn resolve_service(
                 None => ("TCP port".to_owned(), "port"),
             };
             let message = format!("{reference} has no {what}");
-            return Resolved::unavailable(Reason::NoService, Code::MissingServicePort, &format!("{field}.{leaf}"), message);
+            return Resolved::unavailable(Reason::NoService, Code::MissingServicePort, format_args!("{field}.{leaf}"), message);
         }
     };
     let key = BackendKey { service: reference.clone(), port: number };
-    let service = Origin::new("Service", &reference.namespace, &format!("{}:{number}", reference.name));
+    let name = format!("{}:{number}", reference.name).into();
+    let service = Origin { name, ..reference.origin() };
     let claim = BackendClaim::Forward {
         backend: key.text(),
         protocol: protocol(policy.backend_protocol, app_protocol),
@@ -148,30 +150,29 @@ pub(super) fn destination(snapshot: &Snapshot, key: &BackendKey) -> Destination 
         return external(snapshot, key, service, port, name);
     }
     let Some(port) = port else { return Destination::default() };
-    let mut endpoints = in_slices(snapshot, key, port, Readiness::Ready);
-    if endpoints.is_empty() {
-        endpoints = in_slices(snapshot, key, port, Readiness::Draining);
-    }
+    let mut endpoints = in_slices(snapshot, key, port);
     endpoints.sort();
     endpoints.dedup_by(|a, b| a.address == b.address);
     Destination { endpoints, ..Destination::default() }
 }
 
-fn in_slices(snapshot: &Snapshot, key: &BackendKey, port: &ServicePort, wanted: Readiness) -> Vec<EndpointAddress> {
-    let of_slice = |slice: &Arc<SliceObject>| {
+/// Returns the endpoints that are ready, or else those that go away and still take requests.
+fn in_slices(snapshot: &Snapshot, key: &BackendKey, port: &ServicePort) -> Vec<EndpointAddress> {
+    let (mut ready, mut draining) = (Vec::new(), Vec::new());
+    for slice in snapshot.slices_of(&key.service) {
         // One slice has one number for a name: Pods whose named port differs are in slices of their own.
-        let number = slice.ports.iter().find(|(name, _)| *name == port.name).map(|(_, number)| *number);
-        let endpoints = slice
-            .endpoints
-            .iter()
-            .filter(|endpoint| endpoint.readiness == wanted)
-            .map(|endpoint| (endpoint.address, Arc::clone(&endpoint.name)));
-        let endpoints: Vec<_> = endpoints.collect();
-        number.into_iter().flat_map(move |number| {
-            endpoints.clone().into_iter().map(move |(address, name)| EndpointAddress { address: SocketAddr::new(address, number), name })
-        })
-    };
-    snapshot.slices_of(&key.service).flat_map(of_slice).collect()
+        let Some((_, number)) = slice.ports.iter().find(|(name, _)| *name == port.name) else { continue };
+        for endpoint in &slice.endpoints {
+            let found = match endpoint.readiness {
+                Readiness::Ready => &mut ready,
+                Readiness::Draining => &mut draining,
+                Readiness::NotReady => continue,
+            };
+            let name = Arc::clone(&endpoint.name);
+            found.push(EndpointAddress { address: SocketAddr::new(endpoint.address, *number), name });
+        }
+    }
+    if ready.is_empty() { draining } else { ready }
 }
 
 fn external(snapshot: &Snapshot, key: &BackendKey, service: &ServiceObject, port: Option<&ServicePort>, name: &Arc<str>) -> Destination {

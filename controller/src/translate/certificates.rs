@@ -12,6 +12,7 @@ use super::redirects::twin;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::object::{Kind, ObjectRef};
 use crate::snapshot::{IngressObject, Snapshot};
+use crate::texts::shared;
 
 /// How long before its end a certificate is spoken of.
 const NOTICE: Duration = Duration::from_secs(21 * 24 * 60 * 60);
@@ -45,8 +46,10 @@ pub(super) fn compile(snapshot: &Snapshot, reference: &ObjectRef, ingress: &Ingr
             }
             (certificate, None) => certificate,
         });
-        let own_names = || certificate.iter().flat_map(|c| c.names.iter()).filter_map(|name| HostMatch::of_ingress(name).ok()).collect();
-        let hosts: Vec<HostMatch> = if entry.hosts.is_empty() { own_names() } else { entry.hosts.clone() };
+        let own_names = || -> Box<[HostMatch]> {
+            certificate.iter().flat_map(|c| c.names.iter()).filter_map(|name| HostMatch::of_ingress(name).ok()).collect()
+        };
+        let hosts: Box<[HostMatch]> = if entry.hosts.is_empty() { own_names() } else { entry.hosts.clone() };
         if let Some(certificate) = &certificate {
             let uncovered = hosts.iter().map(ToString::to_string).filter(|host| !certificate.covers(host)).collect::<Vec<_>>();
             if !uncovered.is_empty() {
@@ -60,7 +63,7 @@ pub(super) fn compile(snapshot: &Snapshot, reference: &ObjectRef, ingress: &Ingr
             outcome.recheck = outcome.recheck.into_iter().chain(recheck).min();
         }
         let mut claim = |host: HostMatch, standing| {
-            let claim = CertificateClaim { certificate: certificate.clone(), field: field.as_str().into(), standing };
+            let claim = CertificateClaim { certificate: certificate.clone(), field: shared(&field), standing };
             outcome.claims.entry(host).or_default().push(claim);
         };
         for host in hosts {
@@ -79,12 +82,12 @@ pub(super) fn compile(snapshot: &Snapshot, reference: &ObjectRef, ingress: &Ingr
 /// Returns the certificate of a Secret, the last good one where the current one is broken or gone, and what is wrong.
 pub(super) fn find(snapshot: &Snapshot, secret: &ObjectRef) -> (Option<Arc<Certificate>>, Option<(Code, String)>) {
     let entry = snapshot.secret(secret);
-    let certificate = entry.and_then(|entry| entry.serving()?.certificate.as_ref().ok()).cloned();
+    let certificate = entry.and_then(|entry| entry.serving()?.certificate().ok()).cloned();
     let instead = if certificate.is_some() { "its last good certificate" } else { "the default certificate" };
     let problem = match entry.map(|entry| entry.current()) {
         None | Some(None) => Some((Code::MissingSecret, format!("{secret} does not exist; {instead} is served"))),
         Some(Some(Err(_))) => Some((Code::InvalidSecret, format!("{secret} cannot be read; {instead} is served"))),
-        Some(Some(Ok(current))) => match &current.certificate {
+        Some(Some(Ok(current))) => match current.certificate() {
             Ok(_) => None,
             Err(reason) => Some((Code::InvalidSecret, format!("{secret}: {reason}; {instead} is served"))),
         },

@@ -1,6 +1,5 @@
 //! What one object wants of the table: the same type for every kind of object.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -10,6 +9,7 @@ use tidegate_proxy::model::{Certificate, Compatibility, Conditions, HostMatch, O
 
 use super::backends::BackendKey;
 use crate::diagnostic::Diagnostic;
+use crate::few::Few;
 use crate::object::ObjectRef;
 use crate::snapshot::Age;
 
@@ -26,13 +26,13 @@ pub struct Seniority {
 #[derive(Debug, Clone, Default)]
 pub struct Claims {
     /// By host.
-    pub hosts: BTreeMap<HostMatch, Arc<HostClaims>>,
+    pub hosts: Few<HostMatch, Arc<HostClaims>>,
     /// Certificates by host.
-    pub certificates: BTreeMap<HostMatch, Arc<[CertificateClaim]>>,
+    pub certificates: Few<HostMatch, Arc<[CertificateClaim]>>,
     /// What serves requests that nothing else takes.
     pub fallback: Option<Arc<FallbackClaim>>,
     /// The backends that any of them names.
-    pub backends: BTreeSet<BackendKey>,
+    pub backends: Few<BackendKey, ()>,
     /// What is not served as written.
     pub findings: Vec<Diagnostic>,
     /// When the findings may be different though nothing changes: a certificate comes near its end.
@@ -45,9 +45,9 @@ pub struct HostClaims {
     /// Whose conventions the host follows, if this object is its oldest.
     pub compatibility: Compatibility,
     /// Its routes, in the object's order. Empty with a rule that has no path: the host is known all the same.
-    pub routes: Vec<Claim>,
+    pub routes: Box<[Claim]>,
     /// What the host does for as long as no object has a rule for it. `None` for a host that this object has a rule for.
-    pub without_rules: Option<Claim>,
+    pub without_rules: Option<Box<Claim>>,
 }
 
 /// What serves requests that nothing else takes.

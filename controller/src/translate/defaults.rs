@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use tidegate_proxy::model::{Certificate, Compatibility, Conditions, Origin, Scheme};
+use tidegate_proxy::model::{Certificate, Compatibility, Conditions, Scheme};
 use tidegate_proxy::state::State;
 use tidegate_proxy::table::Route;
 
@@ -95,7 +95,7 @@ impl Defaults {
 
     fn look_at_backend(&mut self, snapshot: &Snapshot, options: &Options, looked: &mut Looked) {
         let Some(backend) = &options.default_backend else { return };
-        let resolved = resolve_service(snapshot, options, &backend.service, backend.port.as_ref(), &Policy::default(), "");
+        let resolved = resolve_service(snapshot, options, &backend.service, backend.port.as_ref(), &Policy::default(), format_args!(""));
         // There is no field of an object at fault, but a flag.
         let finding =
             resolved.finding.map(|(code, _, message)| Diagnostic::of(&backend.service, code, format!("--default-backend: {message}")));
@@ -168,7 +168,7 @@ impl Defaults {
 /// The claim of `--default-backend`. A Service that is missing answers 503, as a path to it would.
 fn flag_claim(service: &ObjectRef, backend: BackendClaim) -> FallbackClaim {
     let route = Claim {
-        origin: Arc::new(Origin::new(service.kind.as_str(), &service.namespace, &service.name)),
+        origin: Arc::new(service.origin()),
         path: None,
         conditions: Conditions::default(),
         filters: FilterClaims::default(),

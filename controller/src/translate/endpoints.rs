@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use tidegate_proxy::upstream::{EndpointAddress, Upstreams};
+use tidegate_proxy::upstream::Upstreams;
 
 use super::backends::{BackendKey, destination};
 use super::findings::{Findings, Step};
@@ -23,8 +23,6 @@ struct Used {
     text: Arc<str>,
     /// Objects that name it.
     users: usize,
-    /// `None` until told.
-    endpoints: Option<Vec<EndpointAddress>>,
     external_name: Option<Arc<str>>,
 }
 
@@ -33,7 +31,7 @@ impl Endpoints {
     pub(super) fn take(&mut self, key: &BackendKey) {
         let used = self.used.entry(key.clone()).or_insert_with(|| {
             self.dirty.insert(key.clone());
-            Used { text: key.text(), users: 0, endpoints: None, external_name: None }
+            Used { text: key.text(), users: 0, external_name: None }
         });
         used.users += 1;
     }
@@ -86,9 +84,8 @@ impl Endpoints {
             if used.users == 0 {
                 unused.push(Arc::clone(&used.text));
                 self.used.remove(&key);
-            } else if used.endpoints.as_ref() != Some(&destination.endpoints) {
-                upstreams.set_endpoints(&used.text, destination.endpoints.clone());
-                used.endpoints = Some(destination.endpoints);
+            } else {
+                upstreams.set_endpoints(&used.text, destination.endpoints);
             }
         }
         unused

@@ -8,6 +8,7 @@ use tidegate_proxy::state::State;
 use tidegate_proxy::table::Host;
 
 use super::assemble::{Assembled, Claimants, assemble, depends_on_coverage};
+use super::bare_names::BareNames;
 use super::by_parent::{ByParent, wildcard};
 use super::claim::{HostClaims, Seniority};
 use super::filters::Coverage;
@@ -19,6 +20,7 @@ use super::served_names::ServedNames;
 pub(super) struct Hosts {
     claimants: BTreeMap<HostMatch, Claimants>,
     by_parent: ByParent,
+    bare: BareNames,
     dirty: BTreeSet<HostMatch>,
     http: HostMap<Arc<Host>>,
     https: HostMap<Arc<Host>>,
@@ -46,12 +48,20 @@ impl Hosts {
 
     /// Assembles again what changed, or whose coverage by TLS did; returns whether the table is another one.
     pub(super) fn settle(&mut self, names: &ServedNames, covered: &[HostMatch], state: &State, findings: &mut Findings) -> bool {
+        for host in self.dirty.iter().chain(covered) {
+            if names.is_named(host) && !self.claimants.contains_key(host) {
+                self.bare.insert(host);
+            } else {
+                self.bare.remove(host);
+            }
+        }
         for host in covered {
-            self.dirty.extend(self.by_parent.under(host));
-            self.dirty.extend(names.under(host));
+            // A name that is named itself is covered whatever becomes of its wildcard.
+            self.dirty.extend(self.by_parent.under(host).filter(|host| !names.is_named(host)));
+            self.dirty.extend(self.bare.below(host));
             self.dirty.insert(host.clone());
         }
-        let stood_in: Vec<_> = self.dirty.iter().flat_map(|host| names.below(host)).collect();
+        let stood_in: Vec<_> = self.dirty.iter().flat_map(|host| self.bare.below(host)).collect();
         self.dirty.extend(stood_in);
         let dirty = std::mem::take(&mut self.dirty);
         let mut changed = false;
@@ -60,7 +70,12 @@ impl Hosts {
                 Some(claimants) => assemble(&host, &host, claimants, names.coverage(&host), state),
                 None => self.stand_in(&host, names, state),
             };
-            changed |= assembled.is_some() || self.http.get_match(&host).is_some();
+            if assembled.is_some() || self.http.get_match(&host).is_some() {
+                changed = true;
+            } else {
+                findings.set(Step::Host(host), Vec::new());
+                continue;
+            }
             let (http, https, found) = match assembled {
                 Some(assembled) => (Some(assembled.http), Some(assembled.https), assembled.findings),
                 None => (None, None, Vec::new()),

@@ -1,6 +1,7 @@
 //! One Ingress to its claims.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -56,7 +57,7 @@ pub(super) fn compile(
     if latest.verdict == Verdict::Abstain || matches!(serving.verdict, Verdict::KeepLastGood | Verdict::Abstain) {
         return Compiled::Ours(seniority, Claims { findings, ..Claims::default() });
     }
-    let mut policy = serving.policy.clone();
+    let mut policy = Policy::clone(&serving.policy);
     // A protection that cannot be understood refuses, last good version or not.
     policy.refuse = policy.refuse.or(latest.policy.refuse);
     let mut compiler = Compiler::new(snapshot, options, reference, policy, &class);
@@ -65,13 +66,21 @@ pub(super) fn compile(
     compiler.default_backend(serving);
     compiler.twins();
     let twins = if compiler.policy.from_to_www_redirect.unwrap_or(false) { Twins::Redirect } else { Twins::Ignore };
-    let Compiler { mut claims, hosts, .. } = compiler;
-    claims.hosts = hosts.into_iter().map(|(host, claims)| (host, Arc::new(claims))).collect();
+    let Compiler { mut claims, hosts, compatibility, .. } = compiler;
+    let host_claims = |Wanted { routes, without_rules }| Arc::new(HostClaims { compatibility, routes: routes.into(), without_rules });
+    claims.hosts = hosts.into_iter().map(|(host, wanted)| (host, host_claims(wanted))).collect();
     let certificates::Outcome { claims: certificates, findings, recheck } = certificates::compile(snapshot, reference, serving, twins, now);
     claims.certificates = certificates.into_iter().map(|(host, claims)| (host, claims.into())).collect();
     claims.findings.extend(findings);
     claims.recheck = recheck;
     Compiled::Ours(seniority, claims)
+}
+
+/// What is wanted of one host so far.
+#[derive(Default)]
+struct Wanted {
+    routes: Vec<Claim>,
+    without_rules: Option<Box<Claim>>,
 }
 
 struct Compiler<'a> {
@@ -82,7 +91,7 @@ struct Compiler<'a> {
     policy: Policy,
     filters: FilterClaims,
     compatibility: Compatibility,
-    hosts: BTreeMap<HostMatch, HostClaims>,
+    hosts: BTreeMap<HostMatch, Wanted>,
     claims: Claims,
 }
 
@@ -93,7 +102,7 @@ impl<'a> Compiler<'a> {
             snapshot,
             options,
             reference,
-            origin: Arc::new(Origin::new(reference.kind.as_str(), &reference.namespace, &reference.name)),
+            origin: Arc::new(reference.origin()),
             filters: FilterClaims::of(&policy),
             policy,
             compatibility: class.compatibility,
@@ -102,9 +111,11 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    fn backend(&mut self, backend: &BackendRef, field: &str) -> BackendClaim {
+    fn backend(&mut self, backend: &BackendRef, field: fmt::Arguments<'_>) -> BackendClaim {
         let resolved = backends::resolve(self.snapshot, self.options, &self.reference.namespace, backend, &self.policy, field);
-        self.claims.backends.extend(resolved.key);
+        if let Some(key) = resolved.key {
+            self.claims.backends.insert(key, ());
+        }
         let finding = resolved.finding.map(|(code, field, message)| Diagnostic::at(self.reference, code, field, message));
         self.claims.findings.extend(finding);
         resolved.claim
@@ -115,16 +126,15 @@ impl<'a> Compiler<'a> {
         Claim { origin, path, conditions: Conditions::default(), filters, backend, field, standing: Standing::Written }
     }
 
-    fn host(&mut self, host: &HostMatch) -> &mut HostClaims {
-        let compatibility = self.compatibility;
-        self.hosts.entry(host.clone()).or_insert_with(|| HostClaims { compatibility, routes: Vec::new(), without_rules: None })
+    fn host(&mut self, host: &HostMatch) -> &mut Wanted {
+        self.hosts.entry(host.clone()).or_default()
     }
 
     fn rules(&mut self, ingress: &IngressObject) {
         for rule in &ingress.rules {
             self.host(&rule.host);
             for path in &rule.paths {
-                let backend = self.backend(&path.backend, &format!("{}.backend", path.field));
+                let backend = self.backend(&path.backend, format_args!("{}.backend", path.field));
                 let claim = self.claim(Some(path.path.clone()), backend, Arc::clone(&path.field));
                 self.host(&rule.host).routes.push(claim);
             }
@@ -137,7 +147,7 @@ impl<'a> Compiler<'a> {
     /// One with rules takes what its own hosts leave unmatched; one without is for all the rest.
     fn default_backend(&mut self, ingress: &IngressObject) {
         let Some(backend) = &ingress.default_backend else { return };
-        let backend = self.backend(backend, "spec.defaultBackend");
+        let backend = self.backend(backend, format_args!("spec.defaultBackend"));
         let claim = self.claim(None, backend, "spec.defaultBackend".into());
         if ingress.only_default {
             let compatibility = self.compatibility;
@@ -155,9 +165,7 @@ impl<'a> Compiler<'a> {
         }
         let twins: Vec<_> = self.hosts.keys().filter_map(twin).map(|(host, twin)| (twin, twin_claim(&self.origin, host))).collect();
         for (twin, claim) in twins {
-            let compatibility = self.compatibility;
-            let claims = HostClaims { compatibility, routes: Vec::new(), without_rules: Some(claim) };
-            self.hosts.entry(HostMatch::Exact(twin)).or_insert(claims);
+            self.hosts.entry(HostMatch::Exact(twin)).or_insert(Wanted { routes: Vec::new(), without_rules: Some(Box::new(claim)) });
         }
     }
 }

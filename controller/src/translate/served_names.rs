@@ -5,19 +5,19 @@ use std::sync::Arc;
 
 use tidegate_proxy::model::{Certificate, HostMap, HostMatch};
 
-use super::by_parent::{ByParent, wildcard};
+use super::by_parent::wildcard;
 use super::claim::{CertificateClaim, Seniority, Standing};
 use super::filters::Coverage;
 use super::findings::{Findings, Step};
 use crate::diagnostic::{Code, Diagnostic};
+use crate::few::Few;
 
-type Claimants = BTreeMap<Seniority, Arc<[CertificateClaim]>>;
+type Claimants = Few<Seniority, Arc<[CertificateClaim]>>;
 
 /// Every name that a certificate is wanted for, and the one that serves it.
 #[derive(Default)]
 pub(super) struct ServedNames {
     claimants: BTreeMap<HostMatch, Claimants>,
-    by_parent: ByParent,
     dirty: BTreeSet<HostMatch>,
     certificates: HostMap<Arc<Certificate>>,
     /// Names that somebody wrote.
@@ -53,15 +53,12 @@ impl ServedNames {
         let mut settled = Settled { changed: false, covered: Vec::new() };
         for host in std::mem::take(&mut self.dirty) {
             let claimants = self.claimants.get(&host);
-            let named =
-                claimants.into_iter().flat_map(BTreeMap::values).any(|claims| claims.iter().any(|c| c.standing == Standing::Written));
+            let named = claimants.into_iter().flat_map(Few::values).any(|claims| claims.iter().any(|c| c.standing == Standing::Written));
             if named != self.named.contains(&host) {
                 if named {
                     self.named.insert(host.clone());
-                    self.by_parent.insert(&host);
                 } else {
                     self.named.remove(&host);
-                    self.by_parent.remove(&host);
                 }
                 settled.covered.push(host.clone());
             }
@@ -92,20 +89,6 @@ impl ServedNames {
         self.named.contains(host)
     }
 
-    /// Returns the names that a wildcard stands for.
-    pub(super) fn under(&self, host: &HostMatch) -> impl Iterator<Item = HostMatch> {
-        self.by_parent.under(host)
-    }
-
-    /// Returns the names that rules for this host serve unless they have rules of their own.
-    pub(super) fn below(&self, host: &HostMatch) -> Vec<HostMatch> {
-        match host {
-            HostMatch::Exact(_) | HostMatch::ManyLabels(_) => Vec::new(),
-            HostMatch::OneLabel(_) => self.under(host).collect(),
-            HostMatch::Any => self.named.iter().cloned().collect(),
-        }
-    }
-
     /// Returns the certificates by server name.
     pub(super) fn certificates(&self) -> &HostMap<Arc<Certificate>> {
         &self.certificates
@@ -117,7 +100,7 @@ fn choose(host: &HostMatch, claimants: &Claimants) -> (Option<Arc<Certificate>>,
     let mut winner: Option<(&Seniority, &Arc<Certificate>)> = None;
     let mut found = Vec::new();
     for standing in [Standing::Written, Standing::Implied] {
-        for (seniority, claims) in claimants {
+        for (seniority, claims) in claimants.iter() {
             for claim in claims.iter().filter(|claim| claim.standing == standing) {
                 let Some(certificate) = &claim.certificate else { continue };
                 let Some((oldest, chosen)) = winner else {

@@ -17,8 +17,11 @@ pub struct Host {
     pub routes: Box<[Arc<Route>]>,
     /// What takes the paths that no rule does; `None` leaves them to the listener's fallback.
     pub default: Option<Arc<Route>>,
-    /// Every path that can be told apart leads to the strongest rules that match it, by their place in `steps`.
-    paths: matchit::Router<usize>,
+    /// Every path that can be told apart leads to the strongest rules that match it, by their place in `steps`. `None` where there is
+    /// nothing to tell apart, as on most hosts: a router takes a kilobyte.
+    paths: Option<Box<matchit::Router<usize>>>,
+    /// Where all other paths lead: to the rules of the prefix `/`.
+    root: Option<usize>,
     steps: Box<[Step]>,
 }
 
@@ -35,7 +38,8 @@ impl Host {
     /// Finds the route of a path in normal form: the first candidate whose conditions hold.
     #[must_use]
     pub fn find(&self, path: &str, request: RequestFacts<'_>) -> Option<&Arc<Route>> {
-        let mut at = self.paths.at(&without_braces(path)).map(|found| *found.value).ok();
+        let found = self.paths.as_ref().and_then(|paths| paths.at(&without_braces(path)).map(|found| *found.value).ok());
+        let mut at = found.or(self.root.filter(|_| path.starts_with('/')));
         while let Some(step) = at.and_then(|at| self.steps.get(at)) {
             if let Some(route) = step.routes.iter().find(|route| route.conditions.hold(request)) {
                 return Some(route);
@@ -110,9 +114,16 @@ impl HostBuilder {
     pub fn build(mut self) -> Result<Host, matchit::InsertError> {
         // The sort is stable: among equals the one added first stays first.
         self.routes.sort_by_cached_key(|(path, route)| (path.precedence(), path.literal().to_owned(), route.conditions.precedence()));
-        let (steps, leaves) = steps(&self.routes);
-        let mut paths = matchit::Router::new();
+        let (steps, mut leaves) = steps(&self.routes);
+        let root = leaves.get_mut("/").and_then(|leaf| {
+            let root = leaf.below.take()?;
+            leaf.itself.take_if(|itself| *itself == root);
+            Some(root)
+        });
+        leaves.retain(|_, leaf| leaf.itself.is_some() || leaf.below.is_some());
+        let mut paths = (!leaves.is_empty()).then(Box::<matchit::Router<usize>>::default);
         for (literal, leaf) in leaves {
+            let Some(paths) = &mut paths else { break };
             let pattern = without_braces(&literal);
             if let Some(step) = leaf.itself {
                 paths.insert(pattern.clone(), step)?;
@@ -127,6 +138,7 @@ impl HostBuilder {
             routes: self.routes.into_iter().map(|(_, route)| route).collect(),
             default: self.default,
             paths,
+            root,
             steps: steps.into(),
         })
     }

@@ -119,10 +119,14 @@ impl Upstreams {
         upstream
     }
 
-    /// Sets the endpoints of a backend, for every upstream of it, now and later. Connections to endpoints that are gone drain.
+    /// Sets the endpoints of a backend, for every upstream of it, now and later. Connections to endpoints that are gone drain. The same
+    /// endpoints again change nothing.
     pub fn set_endpoints(&self, backend: &Arc<str>, addresses: Vec<EndpointAddress>) {
         let mut known = lock(&self.known);
         let entry = known.backends.entry(Arc::clone(backend)).or_default();
+        if entry.endpoints.as_deref() == Some(&addresses) {
+            return;
+        }
         let addresses: Arc<[EndpointAddress]> = addresses.into();
         for upstream in entry.upstreams.iter().filter_map(|(_, held)| held.upgrade()) {
             upstream.set_endpoints(&addresses);

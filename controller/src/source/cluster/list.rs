@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use kube::api::{Api, DynamicObject, ListParams};
+use kube::api::{Api, ListParams};
 
+use super::received::Received;
 use crate::object::{Object, ObjectRef};
 
 /// Objects that may vanish between two lists without a second look.
@@ -56,7 +57,7 @@ impl Known {
 }
 
 /// Lists everything by a consistent read: no `resourceVersion`, so that no cache answers with what it has.
-pub(super) async fn consistent(api: &Api<DynamicObject>, selector: Option<&str>) -> kube::Result<Vec<DynamicObject>> {
+pub(super) async fn consistent(api: &Api<Received>, selector: Option<&str>) -> kube::Result<Vec<Received>> {
     let mut params = ListParams { field_selector: selector.map(str::to_owned), limit: Some(super::PAGE), ..ListParams::default() };
     let mut objects = Vec::new();
     loop {

@@ -12,6 +12,7 @@ use hyper::body::Frame;
 use kube::client::Body;
 use serde_json::{Value, json};
 
+use super::received::LAST_APPLIED;
 use super::*;
 
 /// An API server that answers each path from a script, one answer a request; the last answer of a path stays.

@@ -73,6 +73,30 @@ fn a_changed_file_tells_of_what_changed_alone() {
 }
 
 #[test]
+fn a_comment_at_the_top_moves_objects_and_changes_none() {
+    use crate::snapshot::Snapshot;
+    let ingress = |name: &str| {
+        let rule = "{host: a.example.com, http: {paths: [{path: /, pathType: Prefix, backend: {service: {name: w, port: {number: 80}}}}]}}";
+        format!("apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {{name: {name}}}\nspec:\n  rules: [{rule}]\n")
+    };
+    let text = format!("{}---\n{}---\n{}", ingress("one"), service("two", 1), ingress("three"));
+    let mut directory = with(&[]);
+    let mut snapshot = Snapshot::default();
+    let mut take = |directory: &mut Directory| {
+        let events = directory.events();
+        let told = told(&events);
+        (told, events.into_iter().map(|event| snapshot.apply(event)).filter(|changes| !changes.is_empty()).count())
+    };
+    directory.put(&path("a"), parse("a", &text), Stillness::Still);
+    assert_eq!(take(&mut directory).1, 3);
+    directory.put(&path("a"), parse("a", &format!("# A comment.\n{text}")), Stillness::Still);
+    let (told, changed) = take(&mut directory);
+    assert_eq!((told.len(), changed), (3, 0), "{told:?}");
+    let name = ObjectRef::new(Kind::Ingress, "default", "one");
+    assert_eq!(snapshot.provenance(&name).and_then(|place| place.place_of(None)).map(|(_, line)| line), Some(2));
+}
+
+#[test]
 fn what_a_changing_file_does_not_have_is_kept_until_it_is_still() {
     let mut directory = with(&[("a", &service("one", 1))]);
     directory.put(&path("a"), parse("a", ""), Stillness::Changing);
@@ -128,8 +152,8 @@ fn documents_that_are_no_objects_of_ours_are_told_apart() {
         "a",
         "just text\n---\nkind: Service\n---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: d}\n---\napiVersion: v1\nkind: Service\n---\napiVersion: serving.knative.dev/v1\nkind: Service\nmetadata: {name: k}\n---\napiVersion: extensions/v1beta1\nkind: Ingress\nmetadata: {name: old}\n",
     );
-    let lines: Vec<_> = manifest.problems.iter().map(|p| (p.code, p.field.clone().unwrap())).collect();
-    let at = |line: &str| (Code::InvalidFile, line.to_owned());
+    let lines: Vec<_> = manifest.problems.iter().map(|p| (p.code, p.field.as_deref().unwrap())).collect();
+    let at = |line| (Code::InvalidFile, line);
     assert_eq!(lines, [at("line 1"), at("line 3"), at("line 9")]);
     assert_eq!(manifest.ignored.len(), 2);
     assert!(manifest.objects[0].object.body.as_ref().unwrap_err().contains("networking.k8s.io/v1"));
@@ -195,4 +219,59 @@ fn check_reads_files_and_the_manifests_in_and_below_directories() {
     assert_eq!(told(&loaded.events), ["=+four 4", "=+one 1", "=+three 3", "=+two 2"]);
     assert_eq!(told(&load(&[at("d.txt")]).unwrap().events), ["=+hidden 9"]);
     assert_eq!(load(&[at("missing")]).unwrap_err().0, at("missing"));
+}
+
+mod as_if_read_at_once {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// What is known of the files after these events, name by name.
+    fn take(known: &mut BTreeMap<String, String>, events: &[SourceEvent]) {
+        for event in events {
+            match event {
+                SourceEvent::Apply(object) => drop(known.insert(object.reference.to_string(), format!("{object:?}"))),
+                SourceEvent::Delete(name) => drop(known.remove(&name.to_string())),
+                SourceEvent::Replace { objects, .. } => {
+                    known.extend(objects.iter().map(|object| (object.reference.to_string(), format!("{object:?}"))));
+                }
+                SourceEvent::File { file, problems } if problems.is_empty() => drop(known.remove(&file.to_string())),
+                SourceEvent::File { file, problems } => drop(known.insert(file.to_string(), format!("{problems:?}"))),
+                SourceEvent::Unavailable { .. } | SourceEvent::Resolved { .. } => panic!("a directory tells of files"),
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn files_that_change_tell_what_files_as_they_are_do(
+            steps in prop::collection::vec((0usize..3, prop::option::weighted(0.8, prop::collection::vec((0usize..4, 1u16..4), 0..4)), any::<bool>()), 1..25)
+        ) {
+            let (mut directory, mut files, mut known) = (Directory::default(), BTreeMap::new(), BTreeMap::new());
+            for (file, objects, look) in steps {
+                let name = ["a", "b", "c"][file];
+                match objects {
+                    Some(objects) => {
+                        let text = objects.iter().map(|(name, port)| service(["one", "two", "three", "four"][*name], *port)).collect::<Vec<_>>().join("---\n");
+                        directory.put(&path(name), parse(name, &text), Stillness::Still);
+                        files.insert(name, text);
+                    }
+                    None => {
+                        directory.remove(&path(name));
+                        files.remove(name);
+                    }
+                }
+                if look {
+                    take(&mut known, &directory.events());
+                    let (mut anew, mut at_once) = (Directory::default(), BTreeMap::new());
+                    for (name, text) in &files {
+                        anew.put(&path(name), parse(name, text), Stillness::Still);
+                    }
+                    take(&mut at_once, &anew.events());
+                    prop_assert_eq!(&known, &at_once);
+                    prop_assert!(directory.events().is_empty());
+                }
+            }
+        }
+    }
 }

@@ -1,66 +1,28 @@
-//! Random sequences of changes: after every few steps, what was kept up to date equals what is built from nothing.
-//!
-//! `TIDEGATE_SEED` repeats a run, `TIDEGATE_STEPS` makes it longer.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
+//! Objects out of small sets of names and values, so that they meet.
 
-mod support;
-
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
-use tidegate::diagnostic::{Code, Diagnostic};
-use tidegate::object::{Body, Kind, Object, ObjectRef, Provenance, SecretBody, SourceEvent};
-use tidegate::reconcile::ServedIngress;
-use tidegate::snapshot::{Changes, PortRef, Snapshot};
-use tidegate::translate::{DefaultBackend, Options, Translator, Update};
-use tidegate_proxy::state::State;
-use tidegate_proxy::table::{Table, TableDump};
-use tidegate_proxy::upstream::EndpointAddress;
+use tidegate::object::{Body, Kind, Object, ObjectRef, Provenance, SecretBody};
 
-const STEPS: usize = 12_000;
+use crate::random::Random;
+use crate::support;
+
 const NAMESPACES: [&str; 2] = ["shop", "blog"];
 
-/// SplitMix64: small, and the same on every machine.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, n: usize) -> usize {
-        usize::try_from(self.next() % n as u64).unwrap()
-    }
-
-    fn one_in(&mut self, n: usize) -> bool {
-        self.below(n) == 0
-    }
-
-    fn of<'a, T: ?Sized>(&mut self, all: &[&'a T]) -> &'a T {
-        all[self.below(all.len())]
-    }
-}
-
 /// Makes objects out of small sets of names and values, so that they meet.
-struct Objects {
-    random: Random,
-    certificates: Vec<support::Pem>,
+pub(crate) struct Objects {
+    pub(crate) random: Random,
+    pub(crate) certificates: Vec<support::Pem>,
 }
 
 impl Objects {
-    fn namespace(&mut self) -> &'static str {
+    pub(crate) fn namespace(&mut self) -> &'static str {
         self.random.of(&NAMESPACES)
     }
 
-    fn reference(&mut self, kind: Kind) -> ObjectRef {
+    pub(crate) fn reference(&mut self, kind: Kind) -> ObjectRef {
         let (names, namespaced): (&[&str], bool) = match kind {
             Kind::IngressClass => (&["tidegate", "other", "nginx"], false),
             Kind::ClassParameters => (&["fast", "slow"], false),
@@ -74,10 +36,10 @@ impl Objects {
         ObjectRef::new(kind, namespace, self.random.of(names))
     }
 
-    fn object(&mut self, reference: ObjectRef) -> Object {
+    pub(crate) fn object(&mut self, reference: ObjectRef) -> Object {
         let provenance = if reference.kind == Kind::Ingress && self.random.one_in(4) {
             let path = Arc::new(PathBuf::from(self.random.of(&["x.yaml", "y.yaml"])));
-            Provenance::File { path, line: 1 + self.random.below(3), fields: Arc::default() }
+            Provenance::File { path, position: self.random.below(3), line: 1 + self.random.below(3), fields: Arc::default() }
         } else {
             Provenance::Cluster
         };
@@ -133,6 +95,12 @@ impl Objects {
         if self.random.one_in(2) {
             spec["forceSslRedirect"] = json!(self.random.one_in(2));
             spec["fromToWwwRedirect"] = json!(self.random.one_in(2));
+        }
+        if self.random.one_in(3) {
+            spec["proxyBodySize"] = json!(self.random.of(&["8m", "lots"]));
+        }
+        if self.random.one_in(3) {
+            spec["permanentRedirect"] = json!(self.random.of(&["https://example.org/", "\u{7}"]));
         }
         json!({ "apiVersion": "tidegate.dev/v1alpha1", "kind": "ClassParameters", "metadata": {}, "spec": spec })
     }
@@ -271,64 +239,6 @@ impl Objects {
             _ => json!({ "metadata": {}, "stringData": { "tls.crt": pem.chain, "tls.key": pem.key } }),
         }
     }
-
-    fn kind(&mut self) -> Kind {
-        *self.random.of(&[
-            &Kind::IngressClass,
-            &Kind::ClassParameters,
-            &Kind::Ingress,
-            &Kind::Ingress,
-            &Kind::Ingress,
-            &Kind::Ingress,
-            &Kind::Service,
-            &Kind::EndpointSlice,
-            &Kind::Secret,
-        ])
-    }
-
-    fn event(&mut self) -> SourceEvent {
-        match self.random.below(40) {
-            0 => {
-                let kind = self.kind();
-                SourceEvent::Unavailable { kind, reason: self.random.of(&["403", "404"]).to_owned() }
-            }
-            1 | 2 => self.replace(),
-            3 => {
-                let file = self.reference(Kind::File);
-                let problem = Diagnostic::of(&file, Code::InvalidFile, "line 1");
-                SourceEvent::File { problems: if self.random.one_in(2) { vec![problem] } else { Vec::new() }, file }
-            }
-            4 | 5 => {
-                let addresses: Vec<IpAddr> =
-                    (0..self.random.below(3)).map(|_| self.random.of(&["192.0.2.1", "2001:db8::1"]).parse().unwrap()).collect();
-                let problem = self.random.one_in(3).then(|| (Code::UnresolvedExternalName, "no such name".to_owned()));
-                SourceEvent::Resolved { name: self.random.of(&["one.example.org", "two.example.org"]).into(), addresses, problem }
-            }
-            6..=13 => {
-                let kind = self.kind();
-                SourceEvent::Delete(self.reference(kind))
-            }
-            _ => {
-                let kind = self.kind();
-                let reference = self.reference(kind);
-                SourceEvent::Apply(Box::new(self.object(reference)))
-            }
-        }
-    }
-
-    fn replace(&mut self) -> SourceEvent {
-        let kind = self.kind();
-        let namespaced = !matches!(kind, Kind::IngressClass | Kind::ClassParameters);
-        let namespace = (namespaced && self.random.one_in(2)).then(|| self.namespace());
-        let mut objects = BTreeMap::new();
-        for _ in 0..self.random.below(6) {
-            let reference = self.reference(kind);
-            if namespace.is_none_or(|namespace| namespace == &*reference.namespace) {
-                objects.insert(reference.clone(), self.object(reference));
-            }
-        }
-        SourceEvent::Replace { kind, namespace: namespace.map(Into::into), objects: objects.into_values().collect() }
-    }
 }
 
 fn push(array: &mut Value, value: Value) {
@@ -340,144 +250,4 @@ fn push(array: &mut Value, value: Value) {
 
 fn read<T: serde::de::DeserializeOwned>(value: Value) -> T {
     serde_json::from_value(value).unwrap_or_else(|error| panic!("the test's own object is wrong: {error}"))
-}
-
-/// What the world has been told so far.
-#[derive(Default)]
-struct Told {
-    table: Option<Table>,
-    findings: BTreeSet<Diagnostic>,
-    served: BTreeMap<ObjectRef, ServedIngress>,
-    names: Arc<[Arc<str>]>,
-}
-
-impl Told {
-    fn take(&mut self, update: Update) {
-        if let Some(table) = update.table {
-            self.table = Some(table);
-        }
-        for finding in update.cleared {
-            assert!(self.findings.remove(&finding), "cleared without having been raised: {finding:?}");
-        }
-        for finding in update.raised {
-            assert!(self.findings.insert(finding.clone()), "raised twice: {finding:?}");
-        }
-        for gone in update.let_go {
-            assert!(self.served.remove(&gone).is_some(), "let go without having been served: {gone}");
-        }
-        for served in update.served {
-            let before = self.served.insert(served.reference.clone(), served.clone());
-            assert_ne!(before, Some(served), "served again without a change");
-        }
-        if let Some(names) = update.external_names {
-            self.names = names;
-        }
-    }
-}
-
-/// Everything that can be seen of a translation.
-#[derive(Debug, PartialEq)]
-struct Seen {
-    table: TableDump,
-    endpoints: Vec<(Arc<str>, Arc<[EndpointAddress]>)>,
-    findings: BTreeSet<Diagnostic>,
-    served: BTreeMap<ObjectRef, ServedIngress>,
-    names: Arc<[Arc<str>]>,
-}
-
-fn seen(told: &Told, state: &State) -> Seen {
-    Seen {
-        table: told.table.as_ref().unwrap().dump(),
-        endpoints: state.upstreams.dump(),
-        findings: told.findings.clone(),
-        served: told.served.clone(),
-        names: Arc::clone(&told.names),
-    }
-}
-
-fn from_nothing(options: &Options, snapshot: &Snapshot, now: SystemTime) -> Seen {
-    let state = Arc::new(State::default());
-    let mut translator = Translator::new(options.clone(), Arc::clone(&state));
-    let mut told = Told::default();
-    told.take(translator.rebuild(snapshot, now));
-    seen(&told, &state)
-}
-
-fn environment(name: &str) -> Option<u64> {
-    std::env::var(name).ok().map(|value| value.parse().unwrap_or_else(|_| panic!("{name} is not a number: {value}")))
-}
-
-#[test]
-fn what_is_kept_up_to_date_equals_what_is_built_from_nothing() {
-    let seed = environment("TIDEGATE_SEED")
-        .unwrap_or_else(|| u64::try_from(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_micros()).unwrap());
-    let steps = environment("TIDEGATE_STEPS").map_or(STEPS, |steps| usize::try_from(steps).unwrap());
-    println!("TIDEGATE_SEED={seed} TIDEGATE_STEPS={steps}");
-    let certificates = [(&["a.example.com"][..], 300), (&["*.example.com", "example.com"], 40), (&["b.example.com"], 10)];
-    let certificates = certificates.iter().map(|(names, days)| support::certificate(names, *days)).collect();
-    let mut objects = Objects { random: Random(seed), certificates };
-    let mut step = 0;
-    // Several worlds: flags differ between them, and none grows so full that nothing is new.
-    while step < steps {
-        let world = (steps - step).min(1_500);
-        let options = Options {
-            watch_without_class: objects.random.one_in(2),
-            ingress_class: objects.random.one_in(2).then(|| "flagged".into()),
-            external_names: !objects.random.one_in(4),
-            default_certificate: objects.random.one_in(2).then(|| ObjectRef::new(Kind::Secret, "shop", "cert")),
-            default_backend: objects.random.one_in(2).then(|| DefaultBackend {
-                service: ObjectRef::new(Kind::Service, "shop", "web"),
-                port: objects.random.one_in(2).then_some(PortRef::Number(81)),
-            }),
-            ..support::options()
-        };
-        live(&mut objects, &options, world, &format!("TIDEGATE_SEED={seed} TIDEGATE_STEPS={steps}, step {step} and on"));
-        step += world;
-    }
-}
-
-fn live(objects: &mut Objects, options: &Options, steps: usize, which: &str) {
-    let state = Arc::new(State::default());
-    let mut snapshot = Snapshot::default();
-    if let Some(secret) = &options.default_certificate {
-        snapshot.pin_secret(secret);
-    }
-    let mut translator = Translator::new(options.clone(), Arc::clone(&state));
-    let mut told = Told::default();
-    let mut now = support::noon();
-    for step in 0..steps {
-        let before = objects.random.0;
-        let mut changes = Changes::default();
-        for _ in 0..=objects.random.below(3) {
-            changes.merge(snapshot.apply(objects.event()));
-        }
-        if objects.random.one_in(50) {
-            now += Duration::from_secs(86_400 * 5);
-        }
-        told.take(translator.update(&snapshot, &changes, now));
-        // Building from nothing is what takes the time of this test.
-        if !objects.random.one_in(3) {
-            continue;
-        }
-        let (kept, anew) = (seen(&told, &state), from_nothing(options, &snapshot, now));
-        if kept != anew {
-            objects.random.0 = before;
-            let last: Vec<_> = (0..=objects.random.below(3)).map(|_| format!("{:?}", objects.event())).collect();
-            let last = last.join("\n\n");
-            panic!("{which}: step {step} of this world differs.\nLast events:\n{last}\n{}", difference(&kept, &anew));
-        }
-        assert_eq!(told.findings.iter().collect::<Vec<_>>(), translator.diagnostics().collect::<Vec<_>>(), "{which}: step {step}");
-    }
-}
-
-fn difference(kept: &Seen, anew: &Seen) -> String {
-    let text = |seen: &Seen| {
-        let table = json!(seen.table);
-        format!("{table:#}\n{seen:#?}")
-    };
-    let (kept, anew) = (text(kept), text(anew));
-    let (kept, anew): (Vec<_>, Vec<_>) = (kept.lines().collect(), anew.lines().collect());
-    let at = kept.iter().zip(&anew).position(|(a, b)| a != b).unwrap_or(kept.len().min(anew.len()));
-    let around = |lines: &[&str]| lines.iter().skip(at.saturating_sub(12)).take(30).copied().collect::<Vec<_>>().join("\n");
-    format!("--- kept up to date:\n{}\n--- from nothing:\n{}", around(&kept), around(&anew))
 }
