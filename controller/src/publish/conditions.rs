@@ -158,7 +158,7 @@ fn message(findings: &[Diagnostic]) -> String {
     }
     let line = |finding: &Diagnostic| match &finding.field {
         Some(field) => format!("{field}: {}", finding.message),
-        None => finding.message.clone(),
+        None => finding.message.to_string(),
     };
     let mut text = findings.iter().map(line).collect::<Vec<_>>().join("\n");
     text.truncate(text.floor_char_boundary(MESSAGE));
