@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use tidegate::args::Options;
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     // Libraries that are given no provider of their own take this one. It fails only where one is installed already.

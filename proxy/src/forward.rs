@@ -131,14 +131,16 @@ async fn serve(worker: &Worker, connection: &Connection, mut parts: Parts, body:
     let seen = seen.judged(trust);
     let upgrade = Upgrade::of(&mut parts, seen);
     let trailers = headers::clean_request(&mut parts.headers, seen);
-    let id = client.tell(&mut parts.headers, seen, connection.client_ip(), &host, &worker.memo);
-    record.request_id(&id);
     if !seen.has(Seen::HOST) {
-        parts.headers.insert(HOST, host);
+        parts.headers.insert(HOST, host.clone());
     }
     if let Some(upgrade) = &upgrade {
         upgrade.ask(&mut parts);
     }
+    let untold = parts.headers.len();
+    let told = client.told(&parts.headers, seen, connection.client_ip(), host, &worker.memo);
+    told.write(&mut parts.headers, &worker.memo);
+    record.request_id(&told.id);
 
     let upload = (!body.is_end_stream()).then(|| Upload::new(body, &worker.clock, body_timeout, now));
     if let (Some(upload), Some(bytes)) = (&upload, body_limit) {
@@ -146,7 +148,7 @@ async fn serve(worker: &Worker, connection: &Connection, mut parts: Parts, body:
     }
     let wanted = if upgrade.is_some() { Wanted::Http1 } else { Wanted::Any };
     let head = Head { method: parts.method, target: rewritten.unwrap_or(parts.uri), headers: parts.headers };
-    let mut outgoing = Outgoing { head, upload, trailers, wanted };
+    let mut outgoing = Outgoing { head, untold, told, upload, trailers, wanted };
     let answered = dispatch(worker, backend, &mut outgoing, record, now).await;
     let Answered { mut response, channel } = match answered {
         Ok(answered) => answered,
@@ -183,6 +185,9 @@ async fn serve(worker: &Worker, connection: &Connection, mut parts: Parts, body:
 
 /// Runs the route's filters; returns the largest body that they allow.
 fn filter(parts: &Parts, found: &Found<'_>, body: &Body) -> Result<Option<u64>, Answer> {
+    if found.route.filters.is_empty() {
+        return Ok(None);
+    }
     let authority = found.client.host.as_ref().and_then(|host| host.to_str().ok()).unwrap_or(found.facts.authority);
     let host = match &found.client.host {
         None => Cow::Borrowed(&*found.facts.host),

@@ -65,27 +65,39 @@ impl Client {
         client
     }
 
-    /// Writes what the backend is told, and returns the request's ID. `host` is what the client sent as `Host`.
-    pub(super) fn tell(self, headers: &mut HeaderMap, seen: Seen, peer: IpAddr, host: &HeaderValue, memo: &Memo) -> HeaderValue {
+    /// Returns what the backend is to be told, with the request's ID. `host` is what the client sent as `Host`.
+    pub(super) fn told(self, headers: &HeaderMap, seen: Seen, peer: IpAddr, host: HeaderValue, memo: &Memo) -> Told {
         let sent = if seen.has(Seen::REQUEST_ID) { headers.get(&X_REQUEST_ID).filter(|id| is_request_id(id)).cloned() } else { None };
-        let id = sent.unwrap_or_else(|| memo.request_id());
-        headers.insert(X_REQUEST_ID, id.clone());
-        let address = memo.address(self.address);
-        let scheme = match self.scheme {
+        Told { id: sent.unwrap_or_else(|| memo.request_id()), client: self, peer, host }
+    }
+}
+
+/// What a backend is told of a client and of its request.
+#[derive(Debug)]
+pub(super) struct Told {
+    client: Client,
+    peer: IpAddr,
+    host: HeaderValue,
+    /// The request's ID.
+    pub(super) id: HeaderValue,
+}
+
+impl Told {
+    /// Writes it, in place of what the client said of itself.
+    pub(super) fn write(&self, headers: &mut HeaderMap, memo: &Memo) {
+        headers.insert(X_REQUEST_ID, self.id.clone());
+        let address = memo.address(self.client.address);
+        let scheme = match self.client.scheme {
             Scheme::Http => HTTP,
             Scheme::Https => HTTPS,
         };
-        let chain = match self.chain {
-            None => address.clone(),
-            Some(chain) => continued(&chain, peer).unwrap_or_else(|| address.clone()),
-        };
+        let chain = self.client.chain.as_ref().and_then(|chain| continued(chain, self.peer)).unwrap_or_else(|| address.clone());
         headers.insert(X_FORWARDED_FOR, chain);
-        headers.insert(X_FORWARDED_HOST, self.host.unwrap_or_else(|| host.clone()));
-        headers.insert(X_FORWARDED_PORT, memo.port(self.port));
+        headers.insert(X_FORWARDED_HOST, self.client.host.as_ref().unwrap_or(&self.host).clone());
+        headers.insert(X_FORWARDED_PORT, memo.port(self.client.port));
         headers.insert(X_FORWARDED_PROTO, scheme.clone());
         headers.insert(X_FORWARDED_SCHEME, scheme);
         headers.insert(X_REAL_IP, address);
-        id
     }
 }
 
@@ -222,7 +234,8 @@ mod tests {
 
     fn told(client: Client, mut headers: HeaderMap) -> Vec<String> {
         let (seen, _) = scan(&headers);
-        client.tell(&mut headers, seen, "10.0.0.1".parse().unwrap(), &HeaderValue::from_static("a.test:81"), &Memo::new());
+        let memo = Memo::new();
+        client.told(&headers, seen, "10.0.0.1".parse().unwrap(), HeaderValue::from_static("a.test:81"), &memo).write(&mut headers, &memo);
         [X_FORWARDED_FOR, X_REAL_IP, X_FORWARDED_HOST, X_FORWARDED_PORT, X_FORWARDED_PROTO, X_FORWARDED_SCHEME]
             .map(|name| headers.get_all(name).iter().map(|value| value.to_str().unwrap()).collect::<Vec<_>>().join("|"))
             .to_vec()
@@ -296,7 +309,7 @@ mod tests {
             }
             let (seen, _) = scan(&headers);
             let client = Client::of_connection("192.0.2.7".parse().unwrap(), Scheme::Http, 80);
-            client.tell(&mut headers, seen, "192.0.2.7".parse().unwrap(), &HeaderValue::from_static("a"), &memo);
+            client.told(&headers, seen, "192.0.2.7".parse().unwrap(), HeaderValue::from_static("a"), &memo).write(&mut headers, &memo);
             headers[X_REQUEST_ID].to_str().unwrap().to_owned()
         };
         let longest = "x".repeat(128);

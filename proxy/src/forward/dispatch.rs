@@ -11,6 +11,7 @@ use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use super::Worker;
+use super::client::Told;
 use super::headers::TRAILERS;
 use super::saved_head::SavedHead;
 use crate::body::{Body, Progress, Replay, Upload};
@@ -27,6 +28,10 @@ const CHUNKED: HeaderValue = HeaderValue::from_static("chunked");
 pub(super) struct Outgoing {
     /// Method, origin-form target and headers, as HTTP/1.1 has them.
     pub(super) head: Head,
+    /// How many of its fields, the first, say more than what the backend is told of the client.
+    pub(super) untold: usize,
+    /// What it is told.
+    pub(super) told: Told,
     /// The body; `None` if there is none.
     pub(super) upload: Option<Upload>,
     /// Whether the client takes trailers.
@@ -161,7 +166,7 @@ impl Outgoing {
             Some(upload) => Body::Upload(upload.attempt(replay, now).ok_or_else(|| ProxyError::new(Reason::UpstreamReset))?),
         };
         let saved = match replay {
-            Replay::Keep => Some(SavedHead::of(&self.head, &worker.saved_heads)),
+            Replay::Keep => Some(SavedHead::of(&self.head, self.untold, &worker.saved_heads)),
             Replay::Forget => None,
         };
         let head = std::mem::take(&mut self.head);
@@ -179,7 +184,10 @@ impl Outgoing {
             }
             Err((error, returned)) => {
                 match (saved, returned) {
-                    (Some(saved), _) => self.head = saved.restore().ok_or_else(|| ProxyError::new(Reason::Internal))?,
+                    (Some(saved), _) => {
+                        self.head = saved.restore().ok_or_else(|| ProxyError::new(Reason::Internal))?;
+                        self.told.write(&mut self.head.headers, &worker.memo);
+                    }
                     (None, Some(request)) => self.head = Head::returned(*request),
                     (None, None) => {}
                 }

@@ -1,8 +1,8 @@
 //! What of a request's head is needed should it have to be sent again.
 //!
 //! Hardly any is. A clone of the header map would cost each request two allocations and a pair of counts for each field, and the map that
-//! was sent, grown to its size, could not be used again for the next request. So the head is written down as text into a buffer that
-//! the worker keeps, and read back only when it is needed.
+//! was sent, grown to its size, could not be used again for the next request. So what of the head cannot be made anew is written down as
+//! text into a buffer that the worker keeps, and read back only when it is needed.
 
 use std::cell::RefCell;
 
@@ -33,7 +33,7 @@ impl Buffers {
     }
 }
 
-/// A head, written down.
+/// The first fields of a head, written down.
 #[derive(Debug)]
 pub(super) struct SavedHead<'w> {
     method: Method,
@@ -43,10 +43,11 @@ pub(super) struct SavedHead<'w> {
 }
 
 impl<'w> SavedHead<'w> {
-    pub(super) fn of(head: &Head, buffers: &'w Buffers) -> Self {
+    /// Writes down the method, the target and the first fields.
+    pub(super) fn of(head: &Head, fields: usize, buffers: &'w Buffers) -> Self {
         let mut text = buffers.take();
         write(&mut text, head.target.path_and_query().map_or("/", |target| target.as_str()).as_bytes());
-        for (name, value) in &head.headers {
+        for (name, value) in head.headers.iter().take(fields) {
             write(&mut text, name.as_str().as_bytes());
             write(&mut text, value.as_bytes());
         }
@@ -105,7 +106,7 @@ mod tests {
             for (name, value) in fields {
                 head.headers.append(*name, HeaderValue::from_bytes(value).unwrap());
             }
-            let restored = SavedHead::of(&head, &buffers).restore().unwrap();
+            let restored = SavedHead::of(&head, head.headers.len(), &buffers).restore().unwrap();
             assert_eq!((restored.method, restored.target, restored.headers), (head.method, head.target, head.headers));
         }
         assert_eq!(buffers.0.borrow().len(), 1, "one buffer served them all");

@@ -130,6 +130,9 @@ impl serde::Serialize for HostMatch {
 /// The text cannot be an authority (RFC 3986 §3.2): user information, white space, a bad port, an empty host; or its host cannot be
 /// a name (RFC 1035 §2.3.4): an empty label, more than 253 characters.
 pub fn request_host(authority: &str) -> Result<Cow<'_, str>, InvalidHost> {
+    if let Some(host) = plain_host(authority) {
+        return Ok(Cow::Borrowed(host));
+    }
     let bad = |why| InvalidHost(authority.to_owned(), why);
     let (host, port) = match authority.strip_prefix('[') {
         Some(rest) => {
@@ -176,6 +179,30 @@ pub fn request_host(authority: &str) -> Result<Cow<'_, str>, InvalidHost> {
         return Ok(Cow::Owned(host.to_ascii_lowercase()));
     }
     Ok(Cow::Borrowed(host))
+}
+
+/// Returns the host of an authority that is, as most are, a name in lower case with or without a port: one look at each byte is enough.
+fn plain_host(authority: &str) -> Option<&str> {
+    let mut before = b'.';
+    let mut end = authority.len();
+    for (at, byte) in authority.bytes().enumerate() {
+        match byte {
+            b'a'..=b'z' | b'0'..=b'9' | b'-' => {}
+            b'.' if before != b'.' => {}
+            b':' => {
+                let port = authority.get(at + 1..)?;
+                if !port.bytes().all(|b| b.is_ascii_digit()) || port.parse::<u16>().is_err() {
+                    return None;
+                }
+                end = at;
+                break;
+            }
+            _ => return None,
+        }
+        before = byte;
+    }
+    // Empty names and those that end in a dot are among the rest.
+    authority.get(..end).filter(|host| before != b'.' && host.len() <= 253)
 }
 
 #[cfg(test)]
