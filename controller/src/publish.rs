@@ -5,10 +5,12 @@
 
 mod addresses;
 mod event;
+mod failure;
 #[cfg(test)]
 mod fake;
 pub mod findings;
 mod lease;
+mod pacing;
 mod status;
 
 use std::sync::Arc;
@@ -47,7 +49,7 @@ pub async fn run(client: Client, options: Options, outcomes: [mpsc::UnboundedRec
     let Options { lease: (namespace, name), namespaces, addresses, status } = options;
     let [for_status, for_events] = outcomes;
     let election = Election::new(&client, &namespace, &name, identity());
-    let leader = election.leader();
+    let leadership = election.leadership();
     let manager = status::manager(&namespace, &name);
     let reporter = election.identity().to_owned();
     let (release, released) = tokio::sync::oneshot::channel::<()>();
@@ -56,12 +58,12 @@ pub async fn run(client: Client, options: Options, outcomes: [mpsc::UnboundedRec
             match status {
                 Status::Written => {
                     let published = addresses.follow(&client);
-                    status::Writer::new(client.clone(), namespaces, manager).run(for_status, published, leader.clone()).await;
+                    status::Writer::new(client.clone(), namespaces, manager, leadership.clone()).run(for_status, published).await;
                 }
                 Status::Left => drop(for_status),
             }
         };
-        tokio::join!(write_status, event::Recorder::new(client.clone(), reporter).run(for_events, leader.clone()));
+        tokio::join!(write_status, event::Recorder::new(client.clone(), reporter, leadership.clone()).run(for_events));
     };
     let telling = async {
         tokio::select! {

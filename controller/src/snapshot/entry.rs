@@ -52,6 +52,12 @@ impl<T: Version> Entry<T> {
         self.current.take().is_some()
     }
 
+    /// Keeps nothing but the current version; returns whether there was anything else.
+    pub(super) fn forget_last_good(&mut self) -> bool {
+        let is_good = matches!(&self.current, Some(Ok(version)) if version.is_good());
+        !is_good && self.last_good.take().is_some()
+    }
+
     /// Returns the current version, or why it cannot be read; `None` when the object is deleted.
     #[must_use]
     pub fn current(&self) -> Option<&Result<Arc<T>, String>> {
@@ -103,6 +109,10 @@ impl<T: Version> Entry<T> {
 mod tests {
     use super::*;
 
+    fn cluster() -> Provenance {
+        Provenance::Cluster { uid: Arc::default() }
+    }
+
     #[derive(Debug, PartialEq)]
     struct Number(i32);
 
@@ -114,17 +124,22 @@ mod tests {
 
     #[test]
     fn a_bad_update_keeps_the_version_before_it() {
-        let mut entry = Entry::new(Provenance::Cluster);
-        assert!(entry.put(Provenance::Cluster, Ok(Number(-1))));
+        let mut entry = Entry::new(cluster());
+        assert!(entry.put(cluster(), Ok(Number(-1))));
         assert_eq!(entry.serving().map(|v| v.0), Some(-1), "with nothing better, what can be read is served");
-        assert!(entry.put(Provenance::Cluster, Ok(Number(1))));
-        assert!(!entry.put(Provenance::Cluster, Ok(Number(1))));
+        assert!(entry.put(cluster(), Ok(Number(1))));
+        assert!(!entry.put(cluster(), Ok(Number(1))));
         for bad in [Err("no".to_owned()), Ok(Number(-2))] {
-            assert!(entry.put(Provenance::Cluster, bad));
+            assert!(entry.put(cluster(), bad));
             assert_eq!(entry.serving().map(|v| v.0), Some(1));
         }
-        assert!(entry.put(Provenance::Cluster, Ok(Number(2))));
+        assert!(entry.put(cluster(), Ok(Number(2))));
         assert_eq!(entry.serving().map(|v| v.0), Some(2));
+        assert!(entry.put(cluster(), Ok(Number(-3))));
+        assert!(entry.forget_last_good());
+        assert_eq!((entry.serving().map(|v| v.0), entry.last_good().is_none()), (Some(-3), true));
+        assert!(entry.put(cluster(), Ok(Number(2))));
+        assert!(!entry.forget_last_good());
         assert!(entry.delete_current());
         assert_eq!((entry.latest().map(|v| v.0), entry.current().is_none()), (Some(2), true));
     }

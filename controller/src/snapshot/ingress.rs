@@ -213,7 +213,7 @@ fn age(ingress: &Ingress, provenance: &Provenance) -> Age {
     match (&ingress.metadata.creation_timestamp, provenance) {
         (Some(created), _) => Age::Created(created.0),
         (None, Provenance::File { path, line, .. }) => Age::Position(Arc::clone(path), *line),
-        (None, Provenance::Cluster) => Age::Position(Arc::default(), 0),
+        (None, Provenance::Cluster { .. }) => Age::Position(Arc::default(), 0),
     }
 }
 
@@ -222,7 +222,7 @@ fn class_name(field: Option<&str>, annotation: Option<&String>, provenance: &Pro
         (Some(name), _, _) if !name.is_empty() => ClassName::Field(name.into()),
         (_, Some(name), _) if !name.is_empty() => ClassName::Annotation(name.as_str().into()),
         (_, _, Provenance::File { .. }) => ClassName::Unwritten,
-        (_, _, Provenance::Cluster) => ClassName::Absent,
+        (_, _, Provenance::Cluster { .. }) => ClassName::Absent,
     }
 }
 

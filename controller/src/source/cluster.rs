@@ -186,6 +186,7 @@ fn reference(kind: Kind, object: &DynamicObject) -> ObjectRef {
 fn read(kind: Kind, mut object: DynamicObject) -> Option<Object> {
     object.metadata.name.as_ref()?;
     let reference = reference(kind, &object);
+    let provenance = Provenance::Cluster { uid: object.metadata.uid.as_deref().unwrap_or_default().into() };
     object.metadata.managed_fields = None;
     if let Some(annotations) = &mut object.metadata.annotations {
         annotations.remove(LAST_APPLIED);
@@ -200,7 +201,7 @@ fn read(kind: Kind, mut object: DynamicObject) -> Option<Object> {
         }
         Err(error) => Err(format!("metadata: {error}")),
     };
-    Some(Object { reference, provenance: Provenance::Cluster, body })
+    Some(Object { reference, provenance, body })
 }
 
 /// The pause before the n-th attempt after a failure, without its jitter.
