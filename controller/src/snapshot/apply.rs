@@ -40,7 +40,7 @@ impl Snapshot {
                 }
             }
         }
-        self.let_go_of_secrets();
+        self.let_go_of_unnamed(&mut changes);
         changes
     }
 
@@ -72,6 +72,7 @@ impl Snapshot {
             }
             Kind::ClassParameters => {
                 let next = body.and_then(|body| read_parameters(&reference, body));
+                self.doubtful.insert(reference.clone());
                 put(&mut self.parameters, &reference, provenance, next)
             }
             Kind::Ingress => {
@@ -101,6 +102,7 @@ impl Snapshot {
             }
             Kind::Secret => {
                 let next = body.and_then(|body| read_secret(&reference, body));
+                self.doubtful.insert(reference.clone());
                 put(&mut self.secrets, &reference, provenance, next)
             }
             Kind::File => false,
@@ -119,7 +121,11 @@ impl Snapshot {
                 self.note_default_class(reference, was_default, known, changes);
                 known
             }
-            Kind::ClassParameters => self.parameters.remove(reference).is_some(),
+            // They may hold a protection, and so stay until no class names them.
+            Kind::ClassParameters => self.parameters.get_mut(reference).is_some_and(|entry| {
+                self.doubtful.insert(reference.clone());
+                entry.delete_current()
+            }),
             Kind::Ingress => self.ingresses.remove(reference).is_some(),
             Kind::Service => self.services.remove(reference).is_some(),
             Kind::EndpointSlice => {
@@ -128,7 +134,7 @@ impl Snapshot {
             }
             // What a Secret had served stays until no Ingress names it.
             Kind::Secret => self.secrets.get_mut(reference).is_some_and(|entry| {
-                self.doubtful_secrets.insert(reference.clone());
+                self.doubtful.insert(reference.clone());
                 entry.delete_current()
             }),
             Kind::File => false,
@@ -155,7 +161,7 @@ impl Snapshot {
             Kind::ClassParameters | Kind::Service | Kind::Secret | Kind::File => return,
         };
         let released = self.references.set(reference, targets);
-        self.doubtful_secrets.extend(released.into_iter().filter(|target| target.kind == Kind::Secret));
+        self.doubtful.extend(released.into_iter().filter(|target| matches!(target.kind, Kind::Secret | Kind::ClassParameters)));
     }
 
     fn is_default_class(&self, reference: &ObjectRef) -> bool {
@@ -169,15 +175,30 @@ impl Snapshot {
         }
     }
 
-    /// Drops deleted Secrets that nothing names any more.
-    fn let_go_of_secrets(&mut self) {
-        for reference in std::mem::take(&mut self.doubtful_secrets) {
+    /// Drops what was kept of deleted and broken Secrets and parameters, where nothing names them.
+    fn let_go_of_unnamed(&mut self, changes: &mut Changes) {
+        for reference in std::mem::take(&mut self.doubtful) {
             let named = self.references.sources(&reference).next().is_some();
-            if self.secrets.get(&reference).is_some_and(|entry| entry.current().is_none() && !(named && entry.last_good().is_some())) {
-                self.secrets.remove(&reference);
+            let forgotten = if reference.kind == Kind::Secret {
+                let_go(&mut self.secrets, &reference, named)
+            } else {
+                let_go(&mut self.parameters, &reference, named)
+            };
+            if forgotten {
+                changes.problems.insert(reference);
             }
         }
     }
+}
+
+/// Returns whether a last good version was forgotten.
+fn let_go<T: Version>(objects: &mut Objects<T>, reference: &ObjectRef, named: bool) -> bool {
+    let Some(entry) = objects.get_mut(reference) else { return false };
+    let forgotten = !named && entry.forget_last_good();
+    if entry.current().is_none() && entry.last_good().is_none() {
+        objects.remove(reference);
+    }
+    forgotten
 }
 
 fn put<T: Version>(objects: &mut Objects<T>, reference: &ObjectRef, provenance: Provenance, next: Result<T, String>) -> bool {
