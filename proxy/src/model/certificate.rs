@@ -131,7 +131,8 @@ fn pem_fault(error: &pem::Error) -> &'static str {
         }
         pem::Error::IllegalSectionStart { .. } => "a BEGIN line is malformed, or is not a line of its own",
         pem::Error::Base64Decode(_) => "a section is not base64",
-        _ => "it cannot be decoded",
+        pem::Error::SectionTooLarge => "a section is too large",
+        pem::Error::Io(_) | _ => "it cannot be decoded",
     }
 }
 
