@@ -8,6 +8,7 @@
 mod install;
 mod load;
 mod outage;
+mod slow;
 mod status;
 
 use std::path::PathBuf;
@@ -62,5 +63,5 @@ fn inside(arguments: &Arguments, directory: &std::path::Path) -> anyhow::Result<
 }
 
 fn all() -> Vec<Scenario> {
-    [scenarios::all(), status::all(), load::all(), outage::all()].concat()
+    [scenarios::all(), status::all(), load::all(), outage::all(), slow::all()].concat()
 }
