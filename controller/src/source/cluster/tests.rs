@@ -196,6 +196,19 @@ async fn a_list_that_loses_most_counts_only_once_it_is_confirmed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_list_of_few_objects_that_loses_most_is_confirmed_too() {
+    for (all, left) in [(&["a"][..], &[][..]), (&["a", "b", "c", "d", "e"], &[]), (&["a", "b", "c"], &["b"])] {
+        let script = Script::new(&[
+            ("services", &[services(all), services(left), services(all)]),
+            ("watch services", &[Answer::Events(vec![gone()]), Answer::Events(Vec::new())]),
+        ]);
+        let mut events = script.watch(&["x"]);
+        let whole = format!("x: {}", all.join(" "));
+        assert_eq!([events.next(Kind::Service).await, events.next(Kind::Service).await], [whole.clone(), whole], "{left:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_class_kind_that_is_not_there_is_unavailable_until_it_is() {
     let missing = || Answer::Json(404, status(404, "no such resource"));
     let class = json!({ "metadata": { "name": "p" }, "spec": {} });
