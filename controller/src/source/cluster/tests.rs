@@ -269,3 +269,13 @@ async fn a_secret_travels_without_its_copy_and_only_some_types_are_asked_for() {
     let list = asked.iter().find(|uri| uri.contains("/secrets?")).unwrap();
     assert!(list.contains("fieldSelector=type") && list.contains("helm.sh"), "{list}");
 }
+
+#[test]
+fn what_else_is_told_of_an_object_comes_with_it() {
+    let metadata = json!({ "name": "p", "uid": "u-1", "generation": 7 });
+    let page = list(&[json!({ "metadata": metadata, "spec": {} })]).to_string();
+    let [object] = &read_list(Kind::ClassParameters, page.as_bytes()).unwrap()[..] else { panic!("one object") };
+    assert_eq!(object.provenance.uid().as_deref(), Some("u-1"), "Events name it");
+    let Ok(crate::object::Body::ClassParameters(parameters)) = &object.body else { panic!("parameters") };
+    assert_eq!(parameters.metadata.generation, Some(7), "a condition says which version was judged");
+}
