@@ -208,6 +208,7 @@ impl Reading<'_> {
         let name = unbuilt.name;
         for (dialect, value) in values {
             let key = format!("{}{name}", dialect.prefix());
+            let mut code = Code::UnsupportedAnnotation;
             let consequence = match unbuilt.role {
                 Role::Protection(off) if !off.holds(value) => {
                     self.refuse(name);
@@ -215,12 +216,13 @@ impl Reading<'_> {
                 }
                 Role::Canary if values::boolean(value) == Ok(true) => {
                     self.rule(Verdict::Abstain);
+                    code = Code::NotServed;
                     "the Ingress is not served, so that it does not take the place of the one that it adds to"
                 }
                 Role::Protection(_) => "its value switches it off, so that nothing changes",
                 Role::Feature | Role::Canary => "the Ingress is served without it",
             };
-            self.report(Code::UnsupportedAnnotation, &key, format!("{name} is not supported yet: {consequence}"));
+            self.report(code, &key, format!("{name} is not supported yet: {consequence}"));
         }
     }
 

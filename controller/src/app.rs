@@ -1,7 +1,7 @@
 //! Wires the rooms together: sockets first, then the source, the first table, the workers; and all of it in reverse at the end.
 //!
 //! ```text
-//! flags -> sockets -> source -> first table -> workers accept -> ready
+//! flags -> sockets -> source -> first table -> workers accept -> ready -> stand for election
 //! signal -> not ready -> Lease let go -> drain -> source ends -> access log closes
 //! ```
 //!
@@ -38,7 +38,6 @@ use crate::resolver::Resolver;
 use crate::signal::{Stop, Stops};
 use crate::translate;
 use bind::Place;
-use input::Input;
 use telling::Publishing;
 
 /// Tidegate with all its sockets bound, before it knows an object.
@@ -75,6 +74,7 @@ impl App {
     /// # Errors
     /// An address cannot be bound or the access log not be written: names it and its flag.
     pub fn bind(options: ServeOptions) -> anyhow::Result<Self> {
+        flags::check_watched(&options)?;
         let settings = flags::settings(&options);
         let mut registry = Registry::default();
         let metrics = Arc::new(Metrics::register(&mut registry));
@@ -128,16 +128,13 @@ impl App {
         self.say_hello();
         let Self { options, settings, translation, state, registry, findings, bound, health, admin, addresses } = self;
         let (sender, mut events) = input::channel();
-        let input = input::start(&options.source, sender.clone()).await?;
+        let mut input = input::start(&options.source, sender.clone()).await?;
         let mut reconciler = Reconciler::new(translation, input::listed_one_by_one(&options.source), Arc::clone(&state));
         resolve_names(&mut reconciler, sender, addresses);
         let (pages, readiness, view) = telling::pages([health, admin], registry, findings, addresses, Arc::clone(&state), &mut reconciler);
-        let publishing = match &input {
-            Input::Cluster { client, .. } => Some(Publishing::start(&options, client, &mut reconciler)),
-            Input::Directory => None,
-        };
         let table = tokio::select! {
             table = reconciler.first_table(&mut events) => table.context("the source ended before it was read")?,
+            failure = input.ended() => return Err(failure),
             _ = stops.next() => return Ok(ExitCode::SUCCESS),
         };
         readiness.done(Awaited::Objects);
@@ -146,19 +143,20 @@ impl App {
         let publisher = Arc::clone(running.publisher());
         let _ = view.publisher.set(Arc::clone(&publisher));
         readiness.done(Awaited::Listeners);
+        // Only who serves stands for election: one that waits for its objects would hold the Lease and tell nothing.
+        let publishing = input.client().map(|client| Publishing::start(&options, client, &mut reconciler));
         let mut reconciling = tokio::spawn(async move { reconciler.run(events, &publisher).await });
         tracing::info!("ready");
         serving();
-        let stop = tokio::select! {
-            stop = stops.next() => stop,
-            // It only ends when it panics: what serves is told to end well, and the supervisor to start anew.
-            _ = &mut reconciling => {
-                tracing::error!("the control plane failed; ending");
-                readiness.drain();
-                drain(running, publishing, &settings, Stop::Terminate, stops).await;
-                return Ok(ExitCode::FAILURE);
-            }
+        // The source and the reconciler only end when they panic: what serves is told to end well, and the supervisor to start anew.
+        let (stop, failure) = tokio::select! {
+            stop = stops.next() => (stop, None),
+            failure = input.ended() => (Stop::Terminate, Some(failure)),
+            ended = &mut reconciling => (Stop::Terminate, Some(anyhow::anyhow!("the reconciler ended: {ended:?}"))),
         };
+        if let Some(error) = &failure {
+            tracing::error!(%error, "the control plane failed; ending");
+        }
         readiness.drain();
         let code = drain(running, publishing, &settings, stop, stops).await;
         reconciling.abort();
@@ -166,19 +164,14 @@ impl App {
         // It waits for a slow sink, for seconds at worst; nobody else needs this thread any more.
         state.log.close();
         tracing::info!("ended");
-        Ok(code)
+        Ok(if failure.is_some() { ExitCode::FAILURE } else { code })
     }
 }
 
-/// Keeps the names of ExternalName Services resolved. Without a resolver configuration they stay unresolved, which costs them alone.
+/// Keeps the names of ExternalName Services resolved.
 fn resolve_names(reconciler: &mut Reconciler, events: mpsc::Sender<SourceEvent>, addresses: Addresses) {
     let Addresses { http, https, health, admin } = addresses;
-    match Resolver::from_system(vec![http, https, health, admin], events) {
-        Ok(resolver) => {
-            tokio::spawn(resolver.run(reconciler.subscribe()));
-        }
-        Err(error) => tracing::warn!(%error, "the system's DNS configuration cannot be used; ExternalName Services stay unresolved"),
-    }
+    tokio::spawn(Resolver::from_system(vec![http, https, health, admin], events).run(reconciler.subscribe()));
 }
 
 /// Drains, until the time is over or another signal comes, and returns what the process ends with.
@@ -189,16 +182,19 @@ async fn drain(running: Running, publishing: Option<Publishing>, settings: &Sett
     };
     tracing::info!(signal = ?stop, drain_min_ms = min.as_millis(), drain_max_ms = settings.drain_max.as_millis(), "draining");
     // The Lease is let go at once: another replica need not wait for our last request to write status.
-    let last_words = async {
+    let last_words = tokio::spawn(async {
         if let Some(publishing) = publishing {
             publishing.end().await;
         }
-    };
-    tokio::select! {
-        _ = async { tokio::join!(running.drain(min, settings.drain_max), last_words) } => ExitCode::SUCCESS,
+    });
+    let code = tokio::select! {
+        _ = running.drain(min, settings.drain_max) => ExitCode::SUCCESS,
         _ = stops.next() => {
             tracing::warn!("another signal; ending at once");
             ExitCode::FAILURE
         }
-    }
+    };
+    // Long over, but for the signals that come one upon the other.
+    let _ = last_words.await;
+    code
 }

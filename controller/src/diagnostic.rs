@@ -115,8 +115,8 @@ codes! {
     InvalidBackend = "invalid_backend", Error, "Give the Service's name and one of port name and port number.";
     /// An ExternalName Service is not allowed here, or its name is not one that may be reached.
     RefusedExternalName = "refused_external_name", Error, "Use a name that resolves to public or cluster addresses, or a Service with a selector.";
-    /// The name of an ExternalName Service does not resolve.
-    UnresolvedExternalName = "unresolved_external_name", Warning, "Check the name and the cluster's DNS.";
+    /// The name of an ExternalName Service does not resolve; its last addresses serve, without any the path answers 503.
+    UnresolvedExternalName = "unresolved_external_name", Error, "Check the name and the cluster's DNS.";
     /// The Secret of a TLS entry does not exist; the last good or the default certificate is served.
     MissingSecret = "missing_secret", Error, "Create the Secret in the Ingress's namespace.";
     /// The Secret of a TLS entry holds no usable certificate and key; the last good or the default certificate is served.
@@ -127,18 +127,20 @@ codes! {
     CertificateExpiry = "certificate_expiry", Warning, "Renew the certificate.";
     /// Another object already brings a certificate for this host; the older one wins.
     CertificateConflict = "certificate_conflict", Warning, "Use one Secret for a host.";
-    /// The class that the object names does not exist.
-    MissingClass = "missing_class", Warning, "Create the IngressClass, or correct the name.";
+    /// The class that the object names does not exist; the object is not served.
+    MissingClass = "missing_class", Error, "Create the IngressClass, or correct the name.";
     /// The parameters of a class are of a kind or scope that is not read.
     UnsupportedParameters = "unsupported_parameters", Error, "Point parameters to a cluster-scoped ClassParameters of tidegate.dev.";
-    /// The parameters that a class points to do not exist.
-    MissingParameters = "missing_parameters", Error, "Create the ClassParameters object, or correct the name.";
-    /// A setting of a class's parameters cannot be understood; they stay as they last were, and a new object's other settings hold.
+    /// The parameters that a class points to cannot be had; they stay in force as they last were, and if they never were, the class's paths answer 503.
+    MissingParameters = "missing_parameters", Error, "Create the ClassParameters object, correct its values, or grant the right to read it; or take the parameters out of the IngressClass.";
+    /// A setting of a class's parameters cannot be understood; they stay as they last were.
     InvalidParameters = "invalid_parameters", Error, "Use a value as the field's description gives it; `kubectl explain classparameters.spec` shows them.";
     /// An annotation's value cannot be understood.
     InvalidAnnotation = "invalid_annotation", Error, "Use a value as the annotation's documentation gives it.";
     /// An annotation of ingress-nginx that is not built yet.
     UnsupportedAnnotation = "unsupported_annotation", Warning, "See docs/annotations.md; where it is a protection, the paths refuse until it is removed.";
+    /// An annotation asks for what is not supported in such a way that the object is not served at all.
+    NotServed = "not_served", Error, "Remove the annotation that the message names, or the object.";
     /// An annotation with our prefix, or ingress-nginx's, that does not exist.
     UnknownAnnotation = "unknown_annotation", Warning, "Correct the name, or remove the annotation.";
     /// The same annotation stands under both prefixes with different values; `tidegate.dev` wins, and a protection refuses.

@@ -101,7 +101,10 @@ impl fmt::Display for ObjectRef {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 pub enum Provenance {
     /// From the API server.
-    Cluster,
+    Cluster {
+        /// Its UID, which Events name; empty where it has none.
+        uid: Arc<str>,
+    },
     /// From a file.
     File {
         /// The file.
@@ -117,6 +120,13 @@ pub enum Provenance {
 }
 
 impl Provenance {
+    /// Returns the object's UID, if it has one.
+    #[must_use]
+    pub fn uid(&self) -> Option<Arc<str>> {
+        let Self::Cluster { uid } = self else { return None };
+        Some(Arc::clone(uid)).filter(|uid| !uid.is_empty())
+    }
+
     /// Returns where a field stands, as `(file, line)`: of one that is not written, its nearest parent's line counts. `None` for an
     /// object from a cluster.
     #[must_use]
@@ -227,6 +237,6 @@ mod tests {
         ] {
             assert_eq!(provenance.place_of(field).map(|(_, line)| line), Some(line), "{field:?}");
         }
-        assert_eq!(Provenance::Cluster.place_of(None), None);
+        assert_eq!(Provenance::Cluster { uid: Arc::default() }.place_of(None), None);
     }
 }

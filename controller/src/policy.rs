@@ -98,6 +98,8 @@ pub enum Refusal {
     Protection,
     /// A protocol towards the backend that is not spoken.
     BackendProtocol,
+    /// The parameters of the object's class cannot be had.
+    ClassParameters,
 }
 
 impl Refusal {
@@ -107,6 +109,7 @@ impl Refusal {
         match self {
             Self::Protection => Reason::ProtectionRefused,
             Self::BackendProtocol => Reason::UnsupportedBackend,
+            Self::ClassParameters => Reason::NoClassParameters,
         }
     }
 }

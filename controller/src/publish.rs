@@ -6,15 +6,16 @@
 mod addresses;
 mod conditions;
 mod event;
+mod failure;
 #[cfg(test)]
 mod fake;
 pub mod findings;
 mod lease;
+mod pacing;
 mod said;
 mod status;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use kube::Client;
 use tokio::sync::mpsc;
@@ -52,7 +53,7 @@ pub async fn run(client: Client, options: Options, outcomes: [mpsc::UnboundedRec
     let Options { lease: (namespace, name), namespaces, addresses, status, conditions } = options;
     let [for_status, for_conditions, for_events] = outcomes;
     let election = Election::new(&client, &namespace, &name, identity());
-    let leader = election.leader();
+    let leadership = election.leadership();
     let manager = status::manager(&namespace, &name);
     let reporter = election.identity().to_owned();
     let (release, released) = tokio::sync::oneshot::channel::<()>();
@@ -61,19 +62,20 @@ pub async fn run(client: Client, options: Options, outcomes: [mpsc::UnboundedRec
             match status {
                 Status::Written => {
                     let published = addresses.follow(&client);
-                    let writer = status::Writer::new(client.clone(), namespaces, manager.clone());
-                    writer.run(for_status, published, leader.clone()).await;
+                    let writer = status::Writer::new(client.clone(), namespaces, manager.clone(), leadership.clone());
+                    writer.run(for_status, published).await;
                 }
                 Status::Left => drop(for_status),
             }
         };
         let write_conditions = async {
             match conditions {
-                Status::Written => conditions::Writer::new(client.clone(), manager.clone()).run(for_conditions, leader.clone()).await,
+                Status::Written => conditions::Writer::new(&client, manager.clone(), leadership.clone()).run(for_conditions).await,
                 Status::Left => drop(for_conditions),
             }
         };
-        tokio::join!(write_status, write_conditions, event::Recorder::new(client.clone(), reporter).run(for_events, leader.clone()));
+        let record = event::Recorder::new(client.clone(), reporter, leadership.clone()).run(for_events);
+        tokio::join!(write_status, write_conditions, record);
     };
     let telling = async {
         tokio::select! {
@@ -84,12 +86,4 @@ pub async fn run(client: Client, options: Options, outcomes: [mpsc::UnboundedRec
         drop(release);
     };
     tokio::join!(telling, election.run(async { drop(released.await) }));
-}
-
-/// Waits so long, or for ever.
-async fn sleep(time: Option<Duration>) {
-    match time {
-        Some(time) => tokio::time::sleep(time).await,
-        None => std::future::pending().await,
-    }
 }

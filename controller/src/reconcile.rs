@@ -1,5 +1,6 @@
 //! The loop: events in, tables out, and what is told to those who tell it back.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -29,6 +30,8 @@ pub struct Outcome {
     pub raised: Arc<[Diagnostic]>,
     /// Findings that no longer hold.
     pub cleared: Arc<[Diagnostic]>,
+    /// The UIDs of the objects that new findings are about; those of a cluster have one.
+    pub uids: BTreeMap<ObjectRef, Arc<str>>,
     /// Ingresses that are ours and whose routes serve since this generation, new or changed.
     pub served: Arc<[ServedIngress]>,
     /// Ingresses that were ours and are not any more, or of which nothing is served any more, though they may still exist: their status
@@ -56,8 +59,6 @@ pub struct JudgedParameters {
 pub struct ServedIngress {
     /// Its name.
     pub reference: ObjectRef,
-    /// Its UID, for Events; empty from a directory.
-    pub uid: Arc<str>,
     /// The addresses (IP or name) that its status carries now.
     pub addresses: Arc<[String]>,
 }
@@ -175,8 +176,10 @@ impl Reconciler {
             self.snapshot.retain_names(names);
         }
         log(generation, &raised, &cleared);
+        let uid = |object: &ObjectRef| Some((object.clone(), self.snapshot.provenance(object)?.uid()?));
         let outcome = Arc::new(Outcome {
             generation,
+            uids: raised.iter().filter_map(|diagnostic| uid(&diagnostic.object)).collect(),
             raised: raised.into(),
             cleared: cleared.into(),
             served: served.into(),

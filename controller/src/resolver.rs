@@ -37,7 +37,8 @@ pub struct Resolver {
 }
 
 struct Shared {
-    dns: TokioResolver,
+    /// Or why there is none to ask.
+    dns: Result<TokioResolver, String>,
     own: Own,
     events: mpsc::Sender<SourceEvent>,
     permits: Semaphore,
@@ -50,17 +51,19 @@ impl std::fmt::Debug for Resolver {
 }
 
 impl Resolver {
-    /// Makes a resolver that asks the servers of `/etc/resolv.conf`. `own` are the addresses that this process listens on.
-    ///
-    /// # Errors
-    /// The system's configuration cannot be read.
-    pub fn from_system(own: Vec<SocketAddr>, events: mpsc::Sender<SourceEvent>) -> Result<Self, NetError> {
-        let mut builder = TokioResolver::builder_tokio()?;
-        configure(builder.options_mut());
-        Ok(Self::new(builder.build()?, own, events))
+    /// Makes a resolver that asks the servers of `/etc/resolv.conf`. `own` are the addresses that this process listens on. Where the
+    /// system's configuration cannot be used, no name resolves, and each says why.
+    #[must_use]
+    pub fn from_system(own: Vec<SocketAddr>, events: mpsc::Sender<SourceEvent>) -> Self {
+        let dns = || {
+            let mut builder = TokioResolver::builder_tokio()?;
+            configure(builder.options_mut());
+            builder.build()
+        };
+        Self::new(dns().map_err(|error: NetError| format!("the system's DNS configuration cannot be used: {error}")), own, events)
     }
 
-    fn new(dns: TokioResolver, own: Vec<SocketAddr>, events: mpsc::Sender<SourceEvent>) -> Self {
+    fn new(dns: Result<TokioResolver, String>, own: Vec<SocketAddr>, events: mpsc::Sender<SourceEvent>) -> Self {
         let shared = Shared { dns, own: Own::new(own), events, permits: Semaphore::new(CONCURRENT) };
         Self { shared: Arc::new(shared), names: HashMap::new() }
     }
@@ -161,25 +164,35 @@ impl Shared {
         }
         addresses.sort_unstable();
         addresses.dedup();
-        let own = self.own.addresses();
-        let (allowed, refusals): (Vec<_>, Vec<_>) = addresses.into_iter().partition(|address| refusal::of(*address, &own).is_none());
-        if allowed.is_empty()
-            && let Some(address) = refusals.first()
-        {
-            let why = refusal::of(*address, &own).unwrap_or_default();
-            return Ok(Answer {
-                valid,
-                ..refused(format!("{name} resolves to {address}, which is {why} and must not be reached through a Service"))
-            });
+        let own = match self.own.addresses() {
+            Ok(own) => own,
+            // Fail closed: what may be ourselves is not reached.
+            Err(error) => {
+                let message = format!("{name} cannot be judged, since the addresses of this machine are not known: {error}");
+                return Ok(Answer { valid: FIRST_PAUSE, ..refused(message) });
+            }
+        };
+        let (mut allowed, mut refusals) = (Vec::new(), Vec::new());
+        for address in addresses {
+            match refusal::of(address, &own) {
+                Some(why) => refusals.push(format!("{address} (which is {why})")),
+                None => allowed.push(address),
+            }
         }
-        Ok(Answer { addresses: allowed, problem: None, valid })
+        if refusals.is_empty() {
+            return Ok(Answer { addresses: allowed, problem: None, valid });
+        }
+        let rest = if allowed.is_empty() { "" } else { "; its other addresses are used" };
+        let message = format!("{name} resolves to {}, and must not be reached there through a Service{rest}", refusals.join(", "));
+        Ok(Answer { addresses: allowed, valid, ..refused(message) })
     }
 
     async fn ask(&self, name: &str) -> Result<(Vec<IpAddr>, Duration), String> {
         let _permit = self.permits.acquire().await.map_err(|error| error.to_string())?;
         // Absolute, as the CNAME of a Service is: the search list of our own Pod has no part in it.
         let absolute = if name.ends_with('.') { name.to_owned() } else { format!("{name}.") };
-        let found = self.dns.lookup_ip(absolute.as_str()).await.map_err(|error| format!("{name} does not resolve: {error}"))?;
+        let dns = self.dns.as_ref().map_err(|error| format!("{name} does not resolve: {error}"))?;
+        let found = dns.lookup_ip(absolute.as_str()).await.map_err(|error| format!("{name} does not resolve: {error}"))?;
         let valid = found.valid_until().saturating_duration_since(Instant::now()).clamp(SHORTEST, LONGEST);
         let addresses: Vec<_> = found.iter().collect();
         if addresses.is_empty() { Err(format!("{name} has no address")) } else { Ok((addresses, valid)) }

@@ -53,8 +53,8 @@ pub struct Snapshot {
     secrets: Objects<SecretObject>,
     /// Who names whom: Ingresses their Services, Secrets and class; classes their parameters; slices their Service.
     references: References,
-    /// Secrets that may have to go: deleted ones that nothing may name any more. Empty between events.
-    doubtful_secrets: BTreeSet<ObjectRef>,
+    /// Secrets and parameters of which nothing may be kept any more, as nothing may name them. Empty between events.
+    doubtful: BTreeSet<ObjectRef>,
     resolutions: BTreeMap<Arc<str>, Resolution>,
     /// What is wrong with files as such.
     files: BTreeMap<ObjectRef, Vec<Diagnostic>>,
@@ -126,10 +126,16 @@ impl Snapshot {
         self.classes.iter().filter_map(|(reference, entry)| Some((reference, entry.serving()?)))
     }
 
-    /// Returns the parameters of a class in the version that counts.
+    /// Returns the parameters of a class in their last good version; deleted ones stay for as long as a class names them.
     #[must_use]
     pub fn parameters(&self, name: &str) -> Option<&Arc<ParametersObject>> {
-        self.parameters.get(&ObjectRef::new(Kind::ClassParameters, "", name)).and_then(Entry::serving)
+        self.parameters.get(&ObjectRef::new(Kind::ClassParameters, "", name)).and_then(Entry::last_good)
+    }
+
+    /// Whether there is a current version of these parameters, good or bad.
+    #[must_use]
+    pub fn has_parameters(&self, name: &str) -> bool {
+        self.parameters.get(&ObjectRef::new(Kind::ClassParameters, "", name)).and_then(Entry::current).is_some()
     }
 
     /// Returns the parameters of a class in all versions.

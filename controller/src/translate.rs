@@ -312,11 +312,7 @@ impl std::fmt::Debug for Translator {
 
 fn served(reference: &ObjectRef, entry: &Entry<IngressObject>) -> ServedIngress {
     let latest = entry.latest();
-    ServedIngress {
-        reference: reference.clone(),
-        uid: latest.map(|ingress| Arc::clone(&ingress.uid)).unwrap_or_default(),
-        addresses: latest.map(|ingress| Arc::clone(&ingress.addresses)).unwrap_or_default(),
-    }
+    ServedIngress { reference: reference.clone(), addresses: latest.map(|ingress| Arc::clone(&ingress.addresses)).unwrap_or_default() }
 }
 
 /// Returns the keys that either of two sets of claims has.

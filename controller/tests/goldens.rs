@@ -211,11 +211,11 @@ fn text<'a>(fields: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
 fn as_from_cluster(event: SourceEvent) -> SourceEvent {
     match event {
         SourceEvent::Apply(mut object) => {
-            object.provenance = Provenance::Cluster;
+            object.provenance = Provenance::Cluster { uid: Arc::default() };
             SourceEvent::Apply(object)
         }
         SourceEvent::Replace { kind, namespace, mut objects } => {
-            objects.iter_mut().for_each(|object| object.provenance = Provenance::Cluster);
+            objects.iter_mut().for_each(|object| object.provenance = Provenance::Cluster { uid: Arc::default() });
             SourceEvent::Replace { kind, namespace, objects }
         }
         other @ (SourceEvent::Delete(_) | SourceEvent::Unavailable { .. } | SourceEvent::File { .. } | SourceEvent::Resolved { .. }) => {

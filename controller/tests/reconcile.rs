@@ -31,7 +31,7 @@ fn object(kind: Kind, namespace: &str, name: &str, mut value: Value) -> Object {
         Kind::Secret => Body::Secret(SecretBody(Arc::new(serde_json::from_value(value).unwrap()))),
         Kind::ClassParameters | Kind::File => unreachable!("not used here"),
     };
-    Object { reference: ObjectRef::new(kind, namespace, name), provenance: Provenance::Cluster, body: Ok(body) }
+    Object { reference: ObjectRef::new(kind, namespace, name), provenance: Provenance::Cluster { uid: Arc::default() }, body: Ok(body) }
 }
 
 fn class() -> Object {

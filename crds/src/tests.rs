@@ -56,9 +56,13 @@ spec:
 ```
 
 The API server refuses values that cannot be understood. Where there is none (`--manifests`), they are told as
-[`invalid_parameters`](diagnostics.md), and the object stays as it last was; of one that never was good, the other fields hold.
-Parameters of another kind or with `scope: Namespace` are told as `unsupported_parameters`, absent ones as `missing_parameters`; the class
-is then served with the defaults.
+[`invalid_parameters`](diagnostics.md), and the object stays as it last was.
+Parameters of another kind or with `scope: Namespace` are told as `unsupported_parameters`; the class is then
+served with the defaults.
+
+Settings may protect, so a class never serves without those that it names. Parameters that cannot be had (deleted, not readable, never good)
+are told as `missing_parameters`: they stay in force as they last were, and where Tidegate has not seen a good version since its start,
+every path of the class's Ingresses answers 503 with the reason `no_class_parameters`.
 
 The condition `Accepted` in the status says whether all settings are understood: `True`, or `False` with the code of the diagnostic in upper
 camel case as its reason, and its text as message. One replica writes it, for the objects that a class of ours points to; where none points

@@ -42,6 +42,8 @@ pub enum Reason {
     UnsupportedBackend,
     /// A protection of the route could not be understood, so that the route refuses.
     ProtectionRefused,
+    /// The parameters of the route's class cannot be had, and may hold a protection.
+    NoClassParameters,
     /// A redirect that the route asks for.
     Redirect,
     /// http to https.
@@ -83,6 +85,7 @@ impl Reason {
         Self::NoEndpoints,
         Self::UnsupportedBackend,
         Self::ProtectionRefused,
+        Self::NoClassParameters,
         Self::Redirect,
         Self::HttpsRedirect,
         Self::ConnectFailed,
@@ -115,6 +118,7 @@ impl Reason {
             Self::NoEndpoints => "no_endpoints",
             Self::UnsupportedBackend => "unsupported_backend",
             Self::ProtectionRefused => "protection_refused",
+            Self::NoClassParameters => "no_class_parameters",
             Self::Redirect => "redirect",
             Self::HttpsRedirect => "https_redirect",
             Self::ConnectFailed => "connect_failed",
@@ -140,7 +144,9 @@ impl Reason {
             Self::HeaderTimeout | Self::BodyTimeout | Self::ClientGone => StatusCode::REQUEST_TIMEOUT,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::NoHost | Self::NoPath => StatusCode::NOT_FOUND,
-            Self::NoService | Self::NoEndpoints | Self::UnsupportedBackend | Self::ProtectionRefused => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NoService | Self::NoEndpoints | Self::UnsupportedBackend | Self::ProtectionRefused | Self::NoClassParameters => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::Redirect | Self::HttpsRedirect => StatusCode::PERMANENT_REDIRECT,
             Self::ConnectFailed | Self::UpstreamTls | Self::UpstreamReset => StatusCode::BAD_GATEWAY,
             Self::ConnectTimeout | Self::ReadTimeout | Self::SendTimeout => StatusCode::GATEWAY_TIMEOUT,
@@ -175,6 +181,7 @@ impl Reason {
             | Self::NoService
             | Self::UnsupportedBackend
             | Self::ProtectionRefused
+            | Self::NoClassParameters
             | Self::Redirect
             | Self::HttpsRedirect => Blame::Rules,
             Self::NoEndpoints

@@ -32,10 +32,10 @@ pub enum Stage {
     Refuse,
     /// A redirect of `/` alone (`app-root`).
     AppRoot,
+    /// A redirect of every request: it is the answer under either scheme, and as in ingress-nginx it costs clients one step, not two.
+    Redirect,
     /// http to https comes before anything that would show a protected answer in clear text.
     HttpsRedirect,
-    /// A redirect of every request.
-    Redirect,
     /// Limits on what is forwarded.
     Limit,
 }

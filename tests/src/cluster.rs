@@ -201,6 +201,18 @@ impl Cluster {
         Ok(())
     }
 
+    /// Lets the API server stand still (`STOP`) or go on (`CONT`): it holds its connections and answers nothing meanwhile.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub async fn pause_api_server(&self, signal: &str) -> anyhow::Result<()> {
+        let server = self.api_server.lock().await;
+        let id = server.as_ref().and_then(Child::id).context("the API server does not run")?;
+        let status = Command::new("kill").args([&format!("-{signal}"), &id.to_string()]).status().await?;
+        ensure!(status.success(), "kill -{signal} {id}: {status}");
+        Ok(())
+    }
+
     /// Starts the API server again, with what etcd kept, and waits until it is ready.
     ///
     /// # Errors

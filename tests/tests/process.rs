@@ -28,8 +28,8 @@ impl Serve {
         let mut process = Process::start(&arguments, &[])?;
         process.line("\"ready\"")?;
         let mut addresses = BTreeMap::new();
-        // The process is said to start, and then where it listens: nothing stands before.
-        for line in process.said().iter().skip(1).take(4) {
+        // It is among the first lines; a warning about the machine's limits may stand before.
+        for line in process.said().iter().filter(|line| line.contains("\"listening\"")).take(4) {
             let line: Value = serde_json::from_str(line).with_context(|| line.clone())?;
             let text = |name: &str| line[name].as_str().map(str::to_owned).with_context(|| format!("no {name} in {line}"));
             addresses.insert(text("listener")?, text("address")?.parse()?);

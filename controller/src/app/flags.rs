@@ -19,6 +19,24 @@ pub(super) const HTTP: &str = "http";
 /// The https listener's name in the table.
 pub(super) const HTTPS: &str = "https";
 
+/// Looks whether what flags name lies where it is watched: it would be told as missing for ever, though it is there.
+///
+/// # Errors
+/// It does not: names the flag.
+pub(super) fn check_watched(options: &ServeOptions) -> anyhow::Result<()> {
+    let watched = &options.source.watch_namespace;
+    let certificate = options.defaults.default_certificate.as_ref().map(|name| ("--default-certificate", name));
+    let backend = options.defaults.default_backend.as_ref().map(|backend| ("--default-backend", &backend.service));
+    for (flag, name) in certificate.into_iter().chain(backend) {
+        anyhow::ensure!(
+            watched.is_empty() || watched.contains(&name.namespace),
+            "{flag} names an object in the namespace {}, which --watch-namespace leaves out",
+            name.namespace
+        );
+    }
+    Ok(())
+}
+
 /// Returns how the process is laid out.
 pub(super) fn settings(options: &ServeOptions) -> Settings {
     let defaults = Settings::default();

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use kube::Client;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -17,16 +17,26 @@ use crate::source::{cluster, follow};
 const AHEAD: usize = 4096;
 
 /// A source that runs. Dropped, it ends.
-pub(super) enum Input {
-    /// A directory of manifests, or one file.
-    Directory,
-    /// A cluster.
-    Cluster {
-        /// What else talks to it does so through this.
-        client: Client,
-        /// Its watches.
-        _watches: JoinSet<()>,
-    },
+pub(super) struct Input {
+    /// What else talks to the cluster does so through this; `None` for a directory.
+    client: Option<Client>,
+    /// Its watches, or what waits for its thread: they end when the process does, or when they fail.
+    running: JoinSet<()>,
+}
+
+impl Input {
+    /// Returns how the cluster is talked to; `None` where the source is a directory.
+    pub(super) fn client(&self) -> Option<&Client> {
+        self.client.as_ref()
+    }
+
+    /// Waits until some part of the source is no more, which is a fault: what it knew would be served for ever as it was.
+    pub(super) async fn ended(&mut self) -> anyhow::Error {
+        match self.running.join_next().await {
+            Some(Err(error)) => anyhow!("the source failed: {error}"),
+            Some(Ok(())) | None => anyhow!("the source ended"),
+        }
+    }
 }
 
 /// The channel that a source, and whoever else learns of objects, reports to.
@@ -47,15 +57,15 @@ pub(super) fn namespaces(options: &SourceOptions) -> Vec<Arc<str>> {
 pub(super) async fn start(options: &SourceOptions, events: mpsc::Sender<SourceEvent>) -> anyhow::Result<Input> {
     let namespaces = namespaces(options);
     if let Some(root) = &options.manifests {
-        directory(root, namespaces, events).with_context(|| format!("cannot read {} (--manifests)", root.display()))?;
+        let running = directory(root, namespaces, events).with_context(|| format!("cannot read {} (--manifests)", root.display()))?;
         tracing::info!(directory = %root.display(), "following manifests");
-        return Ok(Input::Directory);
+        return Ok(Input { client: None, running });
     }
     let connection = cluster::Connection { kubeconfig: options.kubeconfig.clone(), context: options.context.clone() };
     let client = cluster::connect(&connection).await?;
     let watches = cluster::watch(&client, &namespaces, &events);
     tracing::info!("watching the cluster");
-    Ok(Input::Cluster { client, _watches: watches })
+    Ok(Input { client: Some(client), running: watches })
 }
 
 /// Returns the namespaces that the source lists one by one; empty is all at once. A directory is always read as a whole.
@@ -63,13 +73,15 @@ pub(super) fn listed_one_by_one(options: &SourceOptions) -> Vec<Arc<str>> {
     if options.manifests.is_some() { Vec::new() } else { namespaces(options) }
 }
 
-fn directory(root: &Path, namespaces: Vec<Arc<str>>, events: mpsc::Sender<SourceEvent>) -> std::io::Result<()> {
+fn directory(root: &Path, namespaces: Vec<Arc<str>>, events: mpsc::Sender<SourceEvent>) -> std::io::Result<JoinSet<()>> {
+    let mut running = JoinSet::new();
     if namespaces.is_empty() {
-        return follow::follow(root, events);
+        watch_over(follow::follow(root, events)?, &mut running);
+        return Ok(running);
     }
     let (all, mut reported) = mpsc::channel(AHEAD);
-    follow::follow(root, all)?;
-    tokio::spawn(async move {
+    watch_over(follow::follow(root, all)?, &mut running);
+    running.spawn(async move {
         while let Some(event) = reported.recv().await {
             let Some(event) = only_in(&namespaces, event) else { continue };
             if events.send(event).await.is_err() {
@@ -77,7 +89,12 @@ fn directory(root: &Path, namespaces: Vec<Arc<str>>, events: mpsc::Sender<Source
             }
         }
     });
-    Ok(())
+    Ok(running)
+}
+
+/// Has the set tell of a thread's end. The wait costs nothing: a thread that ends, however it does, drops what it holds.
+fn watch_over(ended: tokio::sync::oneshot::Receiver<()>, running: &mut JoinSet<()>) {
+    running.spawn(async move { drop(ended.await) });
 }
 
 /// Returns what an event says of these namespaces and of what has none.
@@ -95,9 +112,42 @@ fn only_in(namespaces: &[Arc<str>], event: SourceEvent) -> Option<SourceEvent> {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 mod tests {
     use super::*;
     use crate::object::Kind;
+
+    #[tokio::test]
+    async fn a_part_of_the_source_that_ends_or_panics_is_told() {
+        let mut running = JoinSet::new();
+        running.spawn(std::future::pending());
+        running.spawn(async { panic!("a bug") });
+        let mut input = Input { client: None, running };
+        assert!(input.ended().await.to_string().contains("a bug"));
+
+        let (alive, ended) = tokio::sync::oneshot::channel::<()>();
+        let mut input = Input { client: None, running: JoinSet::new() };
+        watch_over(ended, &mut input.running);
+        let thread = std::thread::spawn(move || {
+            let _held = alive;
+            panic!("a bug on the thread");
+        });
+        assert_eq!(input.ended().await.to_string(), "the source ended");
+        assert!(thread.join().is_err());
+    }
+
+    #[tokio::test]
+    async fn a_directory_that_is_followed_does_not_end() {
+        let root = tempfile::tempdir().unwrap();
+        for namespaces in [vec![], vec!["a".into()]] {
+            let (sender, mut events) = channel();
+            let mut running = directory(root.path(), namespaces, sender).unwrap();
+            assert!(events.recv().await.is_some());
+            assert!(running.try_join_next().is_none());
+            drop(events);
+            assert!(running.join_next().await.is_some(), "nobody listens any more");
+        }
+    }
 
     #[test]
     fn what_is_outside_the_watched_namespaces_is_not_told() {

@@ -56,7 +56,7 @@ pub struct SourceOptions {
     /// Serve the manifests of this directory (or file) and follow them as they are edited, instead of a cluster
     #[arg(long, env = "TIDEGATE_MANIFESTS", value_name = "DIR", conflicts_with_all = ["kubeconfig", "context"])]
     pub manifests: Option<PathBuf>,
-    /// Reach the cluster as this file says [default: in a Pod its ServiceAccount, else KUBECONFIG, else ~/.kube/config]
+    /// Reach the cluster as this file says [default: KUBECONFIG, else ~/.kube/config, else the ServiceAccount of the Pod]
     #[arg(long, env = "TIDEGATE_KUBECONFIG", value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
     /// Context of the kubeconfig [default: its current one]
@@ -95,8 +95,8 @@ pub struct ListenOptions {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Classes")]
 pub struct ClassOptions {
-    /// Serve the classes of this controller (IngressClass.spec.controller); repeatable. Users of ingress-nginx add
-    /// k8s.io/ingress-nginx
+    /// Serve the classes of this controller (IngressClass.spec.controller); repeatable. What is given replaces the default: to serve
+    /// ingress-nginx's classes besides, give tidegate.dev/ingress-controller and k8s.io/ingress-nginx
     #[arg(long, env = "TIDEGATE_CONTROLLER_NAME", value_name = "NAME", default_value = "tidegate.dev/ingress-controller",
           value_delimiter = ',', value_parser = value::controller_name)]
     pub controller_name: Vec<String>,

@@ -110,7 +110,7 @@ fn placed(diagnostic: &Diagnostic, snapshot: &Snapshot) -> Finding {
             let of_field = field.as_deref().and_then(|field| ancestors(field).find_map(|name| fields.get(name)));
             (Some(path.display().to_string()), Some(*of_field.unwrap_or(line)))
         }
-        Some(Provenance::Cluster) | None => (None, None),
+        Some(Provenance::Cluster { .. }) | None => (None, None),
     };
     Finding { file, line, object: Some(object), field, code, severity, message, help }
 }

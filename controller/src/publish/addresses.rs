@@ -49,13 +49,17 @@ async fn follow_service(services: Api<Service>, namespace: Arc<str>, name: Arc<s
         let problem = match next {
             Some(Ok(Some(service))) => {
                 pause = pauses.build();
-                said = None;
-                let found = sorted(of_service(&service));
-                sender.send_if_modified(|now| {
-                    let changed = now.as_ref() != Some(&found);
-                    *now = Some(found);
-                    changed
-                });
+                match known(&service) {
+                    Some(found) => {
+                        said = None;
+                        sender.send_if_modified(|now| {
+                            let changed = now.as_ref() != Some(&found);
+                            *now = Some(found);
+                            changed
+                        });
+                    }
+                    None => say(&namespace, &name, "it has no address yet".to_owned(), &mut said),
+                }
                 continue;
             }
             // What was published stays: a Service that is made anew must not take every Ingress's status with it.
@@ -63,12 +67,21 @@ async fn follow_service(services: Api<Service>, namespace: Arc<str>, name: Arc<s
             Some(Err(error)) => error.to_string(),
             None => return,
         };
-        if said.as_ref() != Some(&problem) {
-            tracing::warn!(service = %format_args!("{namespace}/{name}"), error = problem, "the published Service cannot be read; status stays as it is");
-            said = Some(problem);
-        }
+        say(&namespace, &name, problem, &mut said);
         tokio::time::sleep(pause.next().unwrap_or_default()).await;
     }
+}
+
+fn say(namespace: &str, name: &str, problem: String, said: &mut Option<String>) {
+    if said.as_ref() != Some(&problem) {
+        tracing::warn!(service = %format_args!("{namespace}/{name}"), error = problem, "the published Service gives no address; status stays as it is");
+        *said = Some(problem);
+    }
+}
+
+/// Returns the addresses of a Service; `None` while it has none, as one has that was just made, also anew: what was published stays.
+fn known(service: &Service) -> Option<Arc<[String]>> {
+    Some(sorted(of_service(service))).filter(|addresses| !addresses.is_empty())
 }
 
 fn sorted(mut addresses: Vec<String>) -> Arc<[String]> {
@@ -98,6 +111,18 @@ fn of_service(service: &Service) -> Vec<String> {
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_service_without_an_address_leaves_what_was_published() {
+        let service = |status: &str| Service {
+            spec: serde_json::from_str(r#"{"type":"LoadBalancer","clusterIPs":["10.0.0.1"]}"#).unwrap(),
+            status: serde_json::from_str(status).unwrap(),
+            ..Service::default()
+        };
+        assert_eq!(known(&service("{}")), None);
+        let balanced = known(&service(r#"{"loadBalancer":{"ingress":[{"ip":"192.0.2.9"}]}}"#)).unwrap();
+        assert_eq!(*balanced, ["192.0.2.9"]);
+    }
 
     #[test]
     fn a_service_is_reached_at_what_its_type_says() {

@@ -1,8 +1,9 @@
 //! Writes findings as Events on the objects that they are about: one for each cause, however often it is found again.
 //!
-//! The name of an Event follows from its cause, so that a replica that takes over, or starts anew, finds that it is written already.
+//! The name of an Event follows from its cause, so that a replica that takes over, or starts anew, finds that it is written already. Nothing is
+//! read for it: what `kubectl describe` finds an object's Events by, its UID, comes with the finding.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,20 +13,27 @@ use k8s_openapi::api::events::v1::{Event, EventSeries};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use k8s_openapi::jiff::Timestamp;
 use kube::Client;
-use kube::api::{Api, DynamicObject, ObjectMeta, Patch, PatchParams, PostParams};
-use tokio::sync::{mpsc, watch};
+use kube::api::{Api, ObjectMeta, Patch, PatchParams, PostParams};
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use super::failure::Failure;
+use super::lease::Leadership;
+use super::pacing::{Pacing, sleep_until};
 use super::said::Said;
 use crate::diagnostic::Diagnostic;
 use crate::object::{Kind, ObjectRef};
 use crate::reconcile::Outcome;
-use crate::source::cluster::{self, describe};
+use crate::source::cluster;
 
 /// The least time between two Events: a cluster full of findings must not flood its API server.
 const PACE: Duration = Duration::from_millis(50);
-/// The pause before an Event that could not be written is tried again.
-const AGAIN: Duration = Duration::from_secs(30);
+/// The longest pause before an Event that could not be written, or that comes back again and again, is tried again.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1800);
+/// The pause of all Events where the API server itself is in trouble.
+const REST: Duration = Duration::from_secs(1);
+/// How long one request may take.
+const REQUEST: Duration = Duration::from_secs(10);
 /// Bytes that a note may have (API reference, Event v1 events.k8s.io).
 const NOTE: usize = 1024;
 /// Causes whose repetitions are counted; beyond, counting begins anew.
@@ -37,100 +45,96 @@ const CONTROLLER: &str = "tidegate.dev/ingress-controller";
 pub(super) struct Recorder {
     client: Client,
     instance: String,
-    ledger: Ledger,
+    /// What holds, with the UID of its object; empty where that is not known.
+    holding: BTreeMap<Diagnostic, Arc<str>>,
+    /// What this replica has to write; empty while it does not lead.
+    pacing: Pacing<Diagnostic>,
+    leadership: Leadership,
     /// How often this process has written the Event of that name.
     counts: HashMap<String, i32>,
     said: Said,
 }
 
-/// What holds, and what was said of it.
-#[derive(Debug, Default)]
-struct Ledger {
-    holding: BTreeSet<Diagnostic>,
-    written: BTreeSet<Diagnostic>,
-    failed: BTreeMap<Diagnostic, Instant>,
-}
-
-impl Ledger {
-    fn take(&mut self, outcome: &Outcome) {
-        for diagnostic in outcome.cleared.iter() {
-            self.holding.remove(diagnostic);
-            self.written.remove(diagnostic);
-            self.failed.remove(diagnostic);
-        }
-        self.holding.extend(outcome.raised.iter().filter(|diagnostic| diagnostic.object.kind != Kind::File).cloned());
-    }
-
-    /// Returns the next finding to write, and when the first failed one may be tried again.
-    fn next(&self, now: Instant) -> (Option<Diagnostic>, Option<Instant>) {
-        let due = |diagnostic: &&Diagnostic| self.failed.get(diagnostic).is_none_or(|again| *again <= now);
-        let next = self.holding.difference(&self.written).find(due).cloned();
-        (next, self.failed.values().min().copied())
-    }
-}
-
 impl Recorder {
-    pub(super) fn new(client: Client, instance: String) -> Self {
-        Self { client, instance, ledger: Ledger::default(), counts: HashMap::new(), said: Said::default() }
+    pub(super) fn new(client: Client, instance: String, leadership: Leadership) -> Self {
+        let (holding, pacing) = (BTreeMap::new(), Pacing::default());
+        Self { client, instance, holding, pacing, leadership, counts: HashMap::new(), said: Said::default() }
     }
 
     /// Writes what outcomes bring while this replica leads, until they end.
-    pub(super) async fn run(mut self, mut outcomes: mpsc::UnboundedReceiver<Arc<Outcome>>, mut leader: watch::Receiver<bool>) {
+    pub(super) async fn run(mut self, mut outcomes: mpsc::UnboundedReceiver<Arc<Outcome>>) {
+        let mut leads = false;
         loop {
             while let Ok(outcome) = outcomes.try_recv() {
-                self.ledger.take(&outcome);
+                self.take(&outcome, leads);
             }
-            let leads = *leader.borrow_and_update();
+            let led = std::mem::replace(&mut leads, self.leadership.leads());
             if !leads {
                 // Another replica's turn: what it writes meanwhile is not known here.
-                self.ledger.written.clear();
-                self.ledger.failed.clear();
+                self.pacing = Pacing::default();
+            } else if !led {
+                for diagnostic in self.holding.keys() {
+                    self.pacing.want(diagnostic.clone(), Instant::now());
+                }
             }
-            let (next, again) = if leads { self.ledger.next(Instant::now()) } else { (None, None) };
-            if let Some(diagnostic) = next {
-                self.record(diagnostic).await;
-                tokio::time::sleep(PACE).await;
+            if let Some(diagnostic) = self.pacing.take(Instant::now()) {
+                let pause = self.record(diagnostic).await;
+                tokio::time::sleep(pause).await;
                 continue;
+            }
+            if self.pacing.next().is_none() {
+                self.said.over();
             }
             tokio::select! {
                 outcome = outcomes.recv() => match outcome {
-                    Some(outcome) => self.ledger.take(&outcome),
+                    Some(outcome) => self.take(&outcome, leads),
                     None => return,
                 },
-                Ok(()) = leader.changed() => {}
-                () = sleep_until(again) => {}
+                Ok(()) = self.leadership.changed() => {}
+                () = sleep_until(self.pacing.next()) => {}
             }
         }
     }
 
-    async fn record(&mut self, diagnostic: Diagnostic) {
-        match self.write(&diagnostic).await {
-            Ok(()) => {
-                self.ledger.failed.remove(&diagnostic);
-                if self.ledger.failed.is_empty() {
-                    self.said.over();
-                }
-                self.ledger.written.insert(diagnostic);
-            }
-            Err(error) => {
-                if self.said.is_new(&error) {
-                    tracing::warn!(object = %diagnostic.object, error = describe(&error), "an Event cannot be written; trying on");
-                }
-                self.ledger.failed.insert(diagnostic, Instant::now() + AGAIN);
+    fn take(&mut self, outcome: &Outcome, leads: bool) {
+        for diagnostic in outcome.cleared.iter() {
+            self.holding.remove(diagnostic);
+            self.pacing.drop_turn(diagnostic);
+        }
+        for diagnostic in outcome.raised.iter().filter(|diagnostic| is_of_one_object(diagnostic)) {
+            let uid = outcome.uids.get(&diagnostic.object).cloned().unwrap_or_default();
+            self.holding.insert(diagnostic.clone(), uid);
+            if leads {
+                self.pacing.want(diagnostic.clone(), Instant::now());
             }
         }
     }
 
-    async fn write(&mut self, diagnostic: &Diagnostic) -> kube::Result<()> {
-        let object = &diagnostic.object;
-        let namespace = (!object.namespace.is_empty()).then_some(&*object.namespace);
-        // `kubectl describe` asks for Events by the object's UID.
-        let uid = match cluster::api::<DynamicObject>(&self.client, object.kind, namespace).get_metadata(&object.name).await {
-            Ok(found) => found.metadata.uid.unwrap_or_default(),
-            Err(kube::Error::Api(status)) if status.code == 404 => return Ok(()),
-            Err(error) => return Err(error),
+    /// Writes one Event, and returns how long to wait before the next one.
+    async fn record(&mut self, diagnostic: Diagnostic) -> Duration {
+        let Some(uid) = self.holding.get(&diagnostic).cloned() else { return Duration::ZERO };
+        let leadership = self.leadership.clone();
+        let write = tokio::time::timeout(REQUEST, self.write(&diagnostic, &uid));
+        let failure = match leadership.fence(write).await {
+            // Leadership's end is taken note of by the loop.
+            None => return Duration::ZERO,
+            Some(Ok(Ok(()))) => None,
+            Some(Ok(Err(error))) => Some(Failure::of(&diagnostic.object, &error)),
+            Some(Err(_)) => Some(Failure::silence(&diagnostic.object)),
         };
-        let event = event(diagnostic, &uid, &self.instance);
+        let now = Instant::now();
+        self.pacing.attempted(diagnostic.clone(), now, LONGEST_PAUSE);
+        let Some(failure) = failure else { return PACE };
+        self.pacing.want(diagnostic, now);
+        if self.said.is_new(&failure) {
+            tracing::warn!(error = failure.text, "an Event cannot be written; trying on");
+        }
+        if failure.of_server { REST } else { PACE }
+    }
+
+    async fn write(&mut self, diagnostic: &Diagnostic, uid: &str) -> kube::Result<()> {
+        let namespace = (!diagnostic.object.namespace.is_empty()).then_some(&*diagnostic.object.namespace);
+        let event = event(diagnostic, uid, &self.instance);
         let name = event.metadata.name.clone().unwrap_or_default();
         // Events about objects without a namespace are kept in `default` (as client-go does).
         let events: Api<Event> = Api::namespaced(self.client.clone(), namespace.unwrap_or("default"));
@@ -154,11 +158,9 @@ impl Recorder {
     }
 }
 
-async fn sleep_until(time: Option<Instant>) {
-    match time {
-        Some(time) => tokio::time::sleep_until(time).await,
-        None => std::future::pending().await,
-    }
+/// Whether a finding is about an object that an Event can stand on: not a file, and not a kind as a whole.
+fn is_of_one_object(diagnostic: &Diagnostic) -> bool {
+    diagnostic.object.kind != Kind::File && &*diagnostic.object.name != "*"
 }
 
 /// Makes the Event of a finding.

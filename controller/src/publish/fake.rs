@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
@@ -18,6 +19,10 @@ pub(super) struct FakeApi {
     requests: Mutex<Vec<(Method, String, Value)>>,
     /// Answers everything with this status while set.
     broken: Mutex<Option<StatusCode>>,
+    /// Answers what has this in its path with 403.
+    forbidden: Mutex<Option<String>>,
+    /// How long an answer takes, after the request had its effect.
+    delay: Mutex<Duration>,
 }
 
 impl FakeApi {
@@ -31,6 +36,8 @@ impl FakeApi {
                 let body = body.collect().await.unwrap().to_bytes();
                 let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
                 let (status, answer) = api.answer(&head.method, &head.uri, body);
+                let delay = *api.delay.lock().unwrap();
+                tokio::time::sleep(delay).await;
                 Ok::<_, Infallible>(Response::builder().status(status).body(Full::new(Bytes::from(answer.to_string()))).unwrap())
             }
         });
@@ -49,6 +56,21 @@ impl FakeApi {
         *self.broken.lock().unwrap() = status;
     }
 
+    /// Answers everything below this part of a path with 403.
+    pub(super) fn forbid(&self, part: Option<&str>) {
+        *self.forbidden.lock().unwrap() = part.map(str::to_owned);
+    }
+
+    pub(super) fn answer_after(&self, delay: Duration) {
+        *self.delay.lock().unwrap() = delay;
+    }
+
+    /// Returns what was asked since the last call, written or read.
+    pub(super) fn requests(&self) -> Vec<String> {
+        let requests = std::mem::take(&mut *self.requests.lock().unwrap());
+        requests.into_iter().map(|(method, uri, _)| format!("{method} {uri}")).collect()
+    }
+
     /// Returns what was written since the last call: method and path with query, and the body.
     pub(super) fn writes(&self) -> Vec<(String, Value)> {
         let requests = std::mem::take(&mut *self.requests.lock().unwrap());
@@ -63,6 +85,9 @@ impl FakeApi {
         self.requests.lock().unwrap().push((method.clone(), uri.to_string(), body.clone()));
         if let Some(status) = *self.broken.lock().unwrap() {
             return failure(status);
+        }
+        if self.forbidden.lock().unwrap().as_ref().is_some_and(|part| uri.path().contains(part)) {
+            return failure(StatusCode::FORBIDDEN);
         }
         let mut objects = self.objects.lock().unwrap();
         let path = uri.path().to_owned();

@@ -1,7 +1,8 @@
 //! Elects one replica through a Lease of coordination.k8s.io, as client-go's leader election does.
 //!
 //! A replica that holds the Lease renews it; one that does not watches it and takes it when its holder has let it expire. Expiry is judged by our
-//! own clock alone (how long we have seen the same record), since clocks of nodes differ.
+//! own clock alone (how long we have seen the same record), since clocks of nodes differ. A holder counts itself one for a shorter time than that,
+//! from the moment that it sent the renewal, and every write asks [`Leadership`] first.
 
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
@@ -20,8 +21,12 @@ use crate::source::cluster::describe;
 const LEASE: Duration = Duration::from_secs(15);
 /// How often it is renewed, or looked at.
 const RENEW: Duration = Duration::from_secs(4);
-/// How long a holder that cannot renew still counts itself the holder: it must stop before another may begin.
-const DEADLINE: Duration = Duration::from_secs(10);
+/// How long a holder counts itself the holder after it sent a renewal: its last write must have ended before another may begin.
+const HELD: Duration = LEASE.saturating_sub(MARGIN);
+/// What lies between the two: a write that we have given up may still reach the API server.
+const MARGIN: Duration = Duration::from_secs(5);
+/// How soon a holder tries again that could not renew it.
+const RETRY: Duration = Duration::from_secs(1);
 /// How long one request may take.
 const REQUEST: Duration = Duration::from_secs(4);
 
@@ -30,7 +35,41 @@ pub struct Election {
     leases: Api<Lease>,
     name: String,
     identity: String,
-    leader: watch::Sender<bool>,
+    /// Until when we lead; `None` while we do not. A renewal moves it and wakes nobody.
+    until: watch::Sender<Option<Instant>>,
+}
+
+/// Whether this replica leads.
+#[derive(Debug, Clone)]
+pub(super) struct Leadership {
+    until: watch::Receiver<Option<Instant>>,
+}
+
+impl Leadership {
+    pub(super) fn new(until: watch::Receiver<Option<Instant>>) -> Self {
+        Self { until }
+    }
+
+    /// Returns how long this replica may still write without another word from the API server; `None` when it must not.
+    pub(super) fn left(&self) -> Option<Duration> {
+        let left = self.until.borrow().as_ref()?.saturating_duration_since(Instant::now());
+        Some(left).filter(|left| !left.is_zero())
+    }
+
+    /// Returns whether this replica leads, and takes note of it for [`Leadership::changed`].
+    pub(super) fn leads(&mut self) -> bool {
+        self.until.borrow_and_update().is_some_and(|until| until > Instant::now())
+    }
+
+    /// Waits until leadership comes or goes.
+    pub(super) async fn changed(&mut self) -> Result<(), watch::error::RecvError> {
+        self.until.changed().await
+    }
+
+    /// Runs a write while this replica leads, and for as long as it surely does. `None`: it does not, or did not for long enough.
+    pub(super) async fn fence<T>(&self, write: impl Future<Output = T>) -> Option<T> {
+        tokio::time::timeout(self.left()?, write).await.ok()
+    }
 }
 
 impl std::fmt::Debug for Election {
@@ -58,13 +97,13 @@ impl Election {
     /// Makes a candidate.
     #[must_use]
     pub fn new(client: &Client, namespace: &str, name: &str, identity: String) -> Self {
-        Self { leases: Api::namespaced(client.clone(), namespace), name: name.to_owned(), identity, leader: watch::Sender::new(false) }
+        Self { leases: Api::namespaced(client.clone(), namespace), name: name.to_owned(), identity, until: watch::Sender::new(None) }
     }
 
     /// Returns whether this replica leads, as it changes.
     #[must_use]
-    pub fn leader(&self) -> watch::Receiver<bool> {
-        self.leader.subscribe()
+    pub(super) fn leadership(&self) -> Leadership {
+        Leadership::new(self.until.subscribe())
     }
 
     /// Returns the name of this replica.
@@ -77,9 +116,10 @@ impl Election {
     pub async fn run(self, stop: impl Future<Output = ()>) {
         tokio::select! {
             () = self.take_part() => {}
+            () = self.expire() => {}
             () = stop => {}
         }
-        if self.leader.send_replace(false) {
+        if self.until.send_replace(None).is_some() {
             let released = tokio::time::timeout(REQUEST, self.release()).await;
             tracing::info!(lease = self.name, released = matches!(released, Ok(Ok(()))), "leadership is over");
         }
@@ -87,44 +127,50 @@ impl Election {
 
     async fn take_part(&self) {
         let mut observed = Observed { version: None, since: Instant::now() };
-        let mut renewed = Instant::now();
         let mut said = None;
         loop {
+            // Before the first byte is sent: another replica counts from later than this.
+            let sent = Instant::now();
             let attempt = tokio::time::timeout(REQUEST, self.attempt(&mut observed)).await;
+            let mut pause = RENEW;
             match attempt.unwrap_or_else(|_| Err("the API server does not answer".to_owned())) {
                 Ok(holds) => {
                     said = None;
-                    if holds {
-                        renewed = Instant::now();
-                    }
-                    self.lead(holds);
+                    self.lead(holds.then_some(sent + HELD));
                 }
                 Err(error) => {
-                    if renewed.elapsed() >= DEADLINE {
-                        self.lead(false);
-                    }
                     if said.as_ref() != Some(&error) {
                         tracing::warn!(lease = self.name, error, "the Lease cannot be read or renewed; trying on");
                         said = Some(error);
                     }
+                    if self.until.borrow().is_some() {
+                        pause = RETRY;
+                    }
                 }
             }
-            tokio::time::sleep(self.pause(renewed)).await;
+            tokio::time::sleep(pause).await;
         }
     }
 
-    /// Returns how long to wait before the next attempt: a holder in trouble must not sleep past its deadline.
-    fn pause(&self, renewed: Instant) -> Duration {
-        let left = (renewed + DEADLINE).saturating_duration_since(Instant::now());
-        if *self.leader.borrow() { RENEW.min(left).max(Duration::from_millis(100)) } else { RENEW }
+    /// Ends leadership when its time is over, whatever the renewal is waiting for.
+    async fn expire(&self) {
+        let mut changed = self.until.subscribe();
+        loop {
+            let until = *changed.borrow_and_update();
+            match until {
+                Some(until) if until <= Instant::now() => self.lead(None),
+                Some(until) => tokio::time::sleep_until(until).await,
+                None => drop(changed.changed().await),
+            }
+        }
     }
 
-    fn lead(&self, leads: bool) {
-        self.leader.send_if_modified(|now| {
-            let changed = *now != leads;
-            *now = leads;
+    fn lead(&self, until: Option<Instant>) {
+        self.until.send_if_modified(|now| {
+            let changed = now.is_some() != until.is_some();
+            *now = until;
             if changed {
-                tracing::info!(lease = self.name, identity = self.identity, leads, "leadership changed");
+                tracing::info!(lease = self.name, identity = self.identity, leads = until.is_some(), "leadership changed");
             }
             changed
         });

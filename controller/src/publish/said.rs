@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-/// Failures that were logged and are not over, by HTTP status; 0 is trouble on the way to the API server.
+use super::failure::Failure;
+
+/// Failures that were logged and are not over, by HTTP status; 0 stands for no answer.
 ///
 /// Texts would not do: they name the object, so that two objects that fail by turns would fill the log.
 #[derive(Debug, Default)]
@@ -10,8 +12,8 @@ pub(super) struct Said(BTreeSet<u16>);
 
 impl Said {
     /// Notes a failure; returns whether it is the first of its kind.
-    pub(super) fn is_new(&mut self, error: &kube::Error) -> bool {
-        self.0.insert(if let kube::Error::Api(status) = error { status.code } else { 0 })
+    pub(super) fn is_new(&mut self, failure: &Failure) -> bool {
+        self.0.insert(failure.status)
     }
 
     /// All is well again: the next failure is news.
@@ -26,10 +28,7 @@ mod tests {
 
     #[test]
     fn a_kind_of_failure_is_news_once_until_it_is_over() {
-        let failure = |code: u16, text: &str| {
-            let status = kube::core::Status { code, message: text.to_owned(), ..kube::core::Status::default() };
-            kube::Error::Api(status.boxed())
-        };
+        let failure = |status: u16, text: &str| Failure { text: text.to_owned(), status, of_server: status >= 500 };
         let mut said = Said::default();
         assert!(said.is_new(&failure(403, "a is forbidden")));
         assert!(said.is_new(&failure(500, "etcd is away")));

@@ -15,22 +15,31 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use kube::api::{Api, ListParams, PartialObjectMeta, Patch, PatchParams};
 use kube::{Client, ResourceExt};
 use serde_json::json;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use super::addresses::Published;
+use super::failure::Failure;
+use super::lease::Leadership;
+use super::pacing::{Pacing, sleep_until};
 use super::said::Said;
 use crate::object::{Kind, ObjectRef};
 use crate::reconcile::Outcome;
-use crate::source::cluster::describe;
 
 /// Writes at once.
 const CONCURRENT: usize = 8;
 /// Writes between two looks at what has changed meanwhile.
 const ROUND: usize = 64;
-/// The pause after a round that had failures; it doubles up to [`LONGEST_PAUSE`].
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-/// The longest pause after a round that had failures.
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// The longest pause before an Ingress is written again whose status somebody else keeps changing.
+const LONGEST_TRUCE: Duration = Duration::from_secs(60);
+/// The pause from which on such an Ingress is spoken of.
+const QUARREL: Duration = Duration::from_secs(8);
+/// The longest pause before a write that fails is tried again.
+const LONGEST_PAUSE: Duration = Duration::from_secs(600);
+/// The pause of all writes where the API server itself is in trouble.
+const REST: Duration = Duration::from_secs(1);
+/// How long one write may take.
+const REQUEST: Duration = Duration::from_secs(10);
 
 /// Returns the name that status is written under: one for each installation, so that two of them in a cluster tell their own apart.
 pub(super) fn manager(lease_namespace: &str, lease_name: &str) -> String {
@@ -59,40 +68,60 @@ pub(super) struct Writer {
     namespaces: Vec<Arc<str>>,
     manager: String,
     book: Book,
+    /// What this replica has to do; empty while it does not lead.
+    pacing: Pacing<Job>,
+    leadership: Leadership,
+    /// When writing goes on after the API server was in trouble.
+    resume: Instant,
     said: Said,
+}
+
+/// What the leader has to do.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Job {
+    /// Find what an earlier leader wrote and nobody took back.
+    Adopt,
+    /// See to the status of an Ingress.
+    See(ObjectRef),
 }
 
 /// What is known of the Ingresses' status.
 #[derive(Debug, Default)]
 struct Book {
+    /// What they are to carry; `None` until it is known.
+    published: Option<Arc<[String]>>,
     /// Ingresses of ours with the addresses that they carry.
     carried: BTreeMap<ObjectRef, Arc<[String]>>,
-    /// Ingresses that are not ours any more and may still carry what we wrote.
+    /// Ingresses that are not ours any more and may still carry what we wrote; none while another replica leads, which sees to them.
     let_go: BTreeSet<ObjectRef>,
 }
 
 impl Book {
-    fn take(&mut self, outcome: &Outcome) {
+    /// Takes in what changed, and returns the Ingresses that it is about.
+    fn take(&mut self, outcome: &Outcome) -> Vec<ObjectRef> {
+        let mut about = Vec::new();
         for reference in outcome.let_go.iter().filter(|reference| reference.kind == Kind::Ingress) {
             self.carried.remove(reference);
             self.let_go.insert(reference.clone());
+            about.push(reference.clone());
         }
         for served in outcome.served.iter() {
             let mut addresses = served.addresses.to_vec();
             addresses.sort();
             self.carried.insert(served.reference.clone(), addresses.into());
             self.let_go.remove(&served.reference);
+            about.push(served.reference.clone());
         }
+        about
     }
 
-    /// Returns what is to be written so that every Ingress of ours carries these addresses, and no other does.
-    fn due(&self, published: Option<&Arc<[String]>>) -> Vec<(ObjectRef, Write)> {
-        let gone = self.let_go.iter().map(|reference| (reference.clone(), Write::LetGo));
-        let wrong = published.into_iter().flat_map(|published| {
-            let differ = self.carried.iter().filter(move |(_, carried)| *carried != published);
-            differ.map(|(reference, _)| (reference.clone(), Write::Addresses(Arc::clone(published))))
-        });
-        gone.chain(wrong).collect()
+    /// Returns what is to be written to an Ingress; `None` if it is as it should be.
+    fn due(&self, reference: &ObjectRef) -> Option<Write> {
+        if self.let_go.contains(reference) {
+            return Some(Write::LetGo);
+        }
+        let (published, carried) = (self.published.as_ref()?, self.carried.get(reference)?);
+        (carried != published).then(|| Write::Addresses(Arc::clone(published)))
     }
 
     fn written(&mut self, reference: &ObjectRef, write: Write) {
@@ -117,69 +146,80 @@ enum Ended {
     Done,
     /// There is no such Ingress.
     Gone,
-    Failed(kube::Error),
+    Failed(Failure),
+    /// This replica does not lead, or not for long enough.
+    NotOurs,
 }
 
 impl Writer {
-    pub(super) fn new(client: Client, namespaces: Vec<Arc<str>>, manager: String) -> Self {
-        Self { client, namespaces, manager, book: Book::default(), said: Said::default() }
+    pub(super) fn new(client: Client, namespaces: Vec<Arc<str>>, manager: String, leadership: Leadership) -> Self {
+        let (book, pacing) = (Book::default(), Pacing::default());
+        Self { client, namespaces, manager, book, pacing, leadership, resume: Instant::now(), said: Said::default() }
     }
 
     /// Writes what outcomes ask for while this replica leads, until they end.
-    pub(super) async fn run(
-        mut self,
-        mut outcomes: mpsc::UnboundedReceiver<Arc<Outcome>>,
-        mut published: Published,
-        mut leader: watch::Receiver<bool>,
-    ) {
+    pub(super) async fn run(mut self, mut outcomes: mpsc::UnboundedReceiver<Arc<Outcome>>, mut published: Published) {
         // The first outcome holds all that is ours; before it, everything would look let go.
         let Some(first) = outcomes.recv().await else { return };
         self.book.take(&first);
-        let mut adopted = false;
-        let mut pause = FIRST_PAUSE;
+        let mut leads = false;
         loop {
-            let leads = *leader.borrow_and_update();
+            let led = std::mem::replace(&mut leads, self.leadership.leads());
             let addresses = published.borrow_and_update().clone();
-            adopted &= leads;
-            let mut left = Left::Nothing;
-            if leads {
-                if !adopted {
-                    adopted = self.adopt().await;
-                }
-                left = self.round(addresses.as_ref()).await;
-                if !adopted {
-                    left = Left::Failures;
-                }
+            let moved = self.book.published != addresses;
+            self.book.published = addresses;
+            if leads && !led {
+                self.pacing.want(Job::Adopt, Instant::now());
             }
-            let again = match left {
-                Left::Nothing => {
-                    self.said.over();
-                    pause = FIRST_PAUSE;
-                    None
-                }
-                Left::More => Some(Duration::ZERO),
-                Left::Failures => {
-                    pause = (pause * 2).min(LONGEST_PAUSE);
-                    Some(pause)
-                }
-            };
+            if !leads {
+                // The next leader finds what is left to take back, which may be us.
+                (self.pacing, self.book.let_go) = (Pacing::default(), BTreeSet::new());
+            } else if moved || !led {
+                self.want_all();
+            }
+            if leads {
+                self.round().await;
+            }
+            if self.pacing.next().is_none() {
+                self.said.over();
+            }
             tokio::select! {
                 outcome = outcomes.recv() => match outcome {
-                    Some(outcome) => self.book.take(&outcome),
+                    Some(outcome) => self.take(&outcome, leads),
                     None => return,
                 },
-                Ok(()) = leader.changed() => {}
+                Ok(()) = self.leadership.changed() => {}
                 Ok(()) = published.changed() => {}
-                () = super::sleep(again) => {}
+                () = sleep_until(self.pacing.next().map(|next| next.max(self.resume))) => {}
             }
             while let Ok(outcome) = outcomes.try_recv() {
-                self.book.take(&outcome);
+                self.take(&outcome, leads);
             }
         }
     }
 
-    /// Finds Ingresses that carry what an earlier holder of our name wrote, and that are not ours any more. Returns whether it could look.
-    async fn adopt(&mut self) -> bool {
+    fn take(&mut self, outcome: &Outcome, leads: bool) {
+        for reference in self.book.take(outcome) {
+            if leads {
+                self.want(reference);
+            }
+        }
+    }
+
+    fn want(&mut self, reference: ObjectRef) {
+        if self.book.due(&reference).is_some() {
+            self.pacing.want(Job::See(reference), Instant::now());
+        }
+    }
+
+    fn want_all(&mut self) {
+        for reference in self.book.carried.keys().cloned().collect::<Vec<_>>() {
+            self.want(reference);
+        }
+    }
+
+    /// Finds Ingresses that carry what an earlier holder of our name wrote, and that are not ours any more.
+    async fn adopt(&mut self) -> kube::Result<()> {
         let scopes: Vec<Api<PartialObjectMeta<Ingress>>> = if self.namespaces.is_empty() {
             vec![Api::all(self.client.clone())]
         } else {
@@ -188,17 +228,15 @@ impl Writer {
         for api in scopes {
             let mut params = ListParams::default().limit(500);
             loop {
-                let page = match api.list(&params).await {
-                    Ok(page) => page,
-                    Err(error) => {
-                        self.say(None, &error);
-                        return false;
+                let page = api.list(&params).await?;
+                for ingress in page.items {
+                    if !carries(ingress.metadata.managed_fields.as_deref(), &self.manager) {
+                        continue;
                     }
-                };
-                for ingress in page.items.iter().filter(|ingress| carries(ingress.metadata.managed_fields.as_deref(), &self.manager)) {
                     let reference = ObjectRef::new(Kind::Ingress, &ingress.namespace().unwrap_or_default(), &ingress.name_any());
                     if !self.book.carried.contains_key(&reference) {
-                        self.book.let_go.insert(reference);
+                        self.book.let_go.insert(reference.clone());
+                        self.want(reference);
                     }
                 }
                 params.continue_token = page.metadata.continue_.filter(|token| !token.is_empty());
@@ -207,31 +245,60 @@ impl Writer {
                 }
             }
         }
-        true
+        Ok(())
     }
 
-    /// Writes some of what is due.
-    async fn round(&mut self, published: Option<&Arc<[String]>>) -> Left {
-        let mut due = self.book.due(published);
-        let more = due.len() > ROUND;
-        due.truncate(ROUND);
-        let writes = due.into_iter().map(|(reference, write)| async {
-            let ended = self.write(&reference, &write).await;
+    /// Does some of what is due.
+    async fn round(&mut self) {
+        let now = Instant::now();
+        if now < self.resume {
+            return;
+        }
+        let mut writes = Vec::new();
+        while writes.len() < ROUND
+            && let Some(job) = self.pacing.take(now)
+        {
+            match job {
+                Job::Adopt => {
+                    if let Err(error) = self.adopt().await {
+                        self.failed(Job::Adopt, &Failure::of("Ingresses", &error));
+                    }
+                }
+                Job::See(reference) => writes.extend(self.book.due(&reference).map(|write| (reference, write))),
+            }
+        }
+        let writes = writes.into_iter().map(|(reference, write)| async {
+            let ended = self.leadership.fence(self.write(&reference, &write)).await.unwrap_or(Ended::NotOurs);
             (reference, write, ended)
         });
         let ended: Vec<_> = futures_util::stream::iter(writes).buffer_unordered(CONCURRENT).collect().await;
-        let mut left = if more { Left::More } else { Left::Nothing };
         for (reference, write, ended) in ended {
             match ended {
-                Ended::Done => self.book.written(&reference, write),
-                Ended::Gone => self.book.gone(&reference),
-                Ended::Failed(error) => {
-                    self.say(Some(&reference), &error);
-                    left = Left::Failures;
+                Ended::Done => {
+                    self.book.written(&reference, write);
+                    let pause = self.pacing.attempted(Job::See(reference.clone()), Instant::now(), LONGEST_TRUCE);
+                    if pause == QUARREL {
+                        tracing::warn!(ingress = %reference, "somebody else keeps changing the status of an Ingress; writing it less often");
+                    }
                 }
+                Ended::Gone => self.book.gone(&reference),
+                Ended::Failed(failure) => self.failed(Job::See(reference), &failure),
+                // Leadership's end is taken note of by the loop; what is due then, the next leader finds.
+                Ended::NotOurs => self.pacing.want(Job::See(reference), Instant::now()),
             }
         }
-        left
+    }
+
+    fn failed(&mut self, job: Job, failure: &Failure) {
+        let now = Instant::now();
+        if failure.of_server {
+            self.resume = now + REST;
+        }
+        self.pacing.attempted(job.clone(), now, LONGEST_PAUSE);
+        self.pacing.want(job, now);
+        if self.said.is_new(failure) {
+            tracing::warn!(error = failure.text, "status cannot be written; trying on");
+        }
     }
 
     async fn write(&self, reference: &ObjectRef, write: &Write) -> Ended {
@@ -242,27 +309,13 @@ impl Writer {
         }
         let api: Api<Ingress> = Api::namespaced(self.client.clone(), &reference.namespace);
         let params = PatchParams::apply(&self.manager).force();
-        match api.patch_status(&reference.name, &params, &Patch::Apply(&patch)).await {
-            Ok(_) => Ended::Done,
-            Err(kube::Error::Api(status)) if status.code == 404 => Ended::Gone,
-            Err(error) => Ended::Failed(error),
+        match tokio::time::timeout(REQUEST, api.patch_status(&reference.name, &params, &Patch::Apply(&patch))).await {
+            Ok(Ok(_)) => Ended::Done,
+            Ok(Err(kube::Error::Api(status))) if status.code == 404 => Ended::Gone,
+            Ok(Err(error)) => Ended::Failed(Failure::of(reference, &error)),
+            Err(_) => Ended::Failed(Failure::silence(reference)),
         }
     }
-
-    fn say(&mut self, object: Option<&ObjectRef>, error: &kube::Error) {
-        if self.said.is_new(error) {
-            let object = object.map(tracing::field::display);
-            tracing::warn!(object, error = describe(error), "status cannot be written; trying on");
-        }
-    }
-}
-
-/// What is left after a round.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Left {
-    Nothing,
-    More,
-    Failures,
 }
 
 /// Whether a manager owns something of an object's status.

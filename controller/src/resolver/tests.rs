@@ -72,7 +72,7 @@ impl Dns {
         let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
         configure(builder.options_mut());
         let (sender, events) = mpsc::channel(100);
-        (Resolver::new(builder.build().unwrap(), own.iter().map(|own| own.parse().unwrap()).collect(), sender), events)
+        (Resolver::new(Ok(builder.build().unwrap()), own.iter().map(|own| own.parse().unwrap()).collect(), sender), events)
     }
 }
 
@@ -112,9 +112,17 @@ async fn addresses_that_must_not_be_reached_are_left_out_and_a_name_with_no_othe
     let dns = Dns::start(&["127.0.0.1", "10.0.0.1", "10.9.9.9", "::1"], 1).await;
     let (mut resolver, mut events) = dns.resolver(&["10.9.9.9:80"]);
     resolver.follow(&["a.test".into()]);
-    assert_eq!(next(&mut events).await, "a.test [10.0.0.1]");
+    assert_eq!(next(&mut events).await, "a.test [10.0.0.1] refused_external_name", "the rest serves, and what does not is told");
     dns.set(&["127.0.0.1"], 300);
     assert_eq!(next(&mut events).await, "a.test [] refused_external_name");
+}
+
+#[tokio::test]
+async fn without_a_dns_configuration_each_name_says_that_it_does_not_resolve() {
+    let (sender, mut events) = mpsc::channel(100);
+    let mut resolver = Resolver::new(Err("no resolv.conf".to_owned()), Vec::new(), sender);
+    resolver.follow(&["a.test".into()]);
+    assert_eq!(next(&mut events).await, "a.test [] unresolved_external_name");
 }
 
 #[tokio::test]

@@ -42,7 +42,7 @@ impl Snapshot {
                 }
             }
         }
-        self.let_go_of_secrets(&mut changes);
+        self.let_go_of_unnamed(&mut changes);
         changes
     }
 
@@ -92,7 +92,11 @@ impl Snapshot {
             }
             Kind::ClassParameters => {
                 let next = body.and_then(|body| read_parameters(&reference, body));
-                put(&mut self.parameters, &reference, provenance, next)
+                if self.references.is_named(&reference) {
+                    put(&mut self.parameters, &reference, provenance, next)
+                } else {
+                    put_unjudged(&mut self.parameters, &reference, provenance, next)
+                }
             }
             Kind::Ingress => {
                 let next = body.and_then(|body| read_ingress(&reference, &provenance, body));
@@ -124,9 +128,7 @@ impl Snapshot {
                 if self.references.is_named(&reference) {
                     put(&mut self.secrets, &reference, provenance, next)
                 } else {
-                    // Nobody asks yet whether it holds a certificate.
-                    let entry = self.secrets.entry(reference.clone()).or_insert_with(|| Entry::new(provenance.clone()));
-                    entry.put_unjudged(provenance, next)
+                    put_unjudged(&mut self.secrets, &reference, provenance, next)
                 }
             }
             Kind::File => false,
@@ -145,7 +147,11 @@ impl Snapshot {
                 self.note_default_class(reference, was_default, known, changes);
                 known
             }
-            Kind::ClassParameters => self.parameters.remove(reference).is_some(),
+            // They may hold a protection, and so stay until no class names them.
+            Kind::ClassParameters => self.parameters.get_mut(reference).is_some_and(|entry| {
+                self.doubtful.insert(reference.clone());
+                entry.delete_current()
+            }),
             Kind::Ingress => self.ingresses.remove(reference).is_some(),
             Kind::Service => self.services.remove(reference).is_some(),
             Kind::EndpointSlice => {
@@ -154,7 +160,7 @@ impl Snapshot {
             }
             // What a Secret had served stays until no Ingress names it.
             Kind::Secret => self.secrets.get_mut(reference).is_some_and(|entry| {
-                self.doubtful_secrets.insert(reference.clone());
+                self.doubtful.insert(reference.clone());
                 entry.delete_current()
             }),
             Kind::File => false,
@@ -185,12 +191,10 @@ impl Snapshot {
             Kind::ClassParameters | Kind::Service | Kind::Secret | Kind::File => return,
         };
         let Renamed { named, released } = self.references.set(reference, targets);
-        for secret in named.iter().filter(|target| target.kind == Kind::Secret) {
-            if let Some(entry) = self.secrets.get_mut(secret) {
-                entry.judge();
-            }
+        for target in named {
+            self.judge(&target);
         }
-        self.doubtful_secrets.extend(released.into_iter().filter(|target| target.kind == Kind::Secret));
+        self.doubtful.extend(released.into_iter().filter(|target| matches!(target.kind, Kind::Secret | Kind::ClassParameters)));
     }
 
     fn is_default_class(&self, reference: &ObjectRef) -> bool {
@@ -204,20 +208,40 @@ impl Snapshot {
         }
     }
 
-    /// Lets go of what Secrets had served that nothing names any more, and drops those that are deleted.
-    fn let_go_of_secrets(&mut self, changes: &mut Changes) {
-        for reference in std::mem::take(&mut self.doubtful_secrets) {
-            let Some(entry) = self.secrets.get_mut(&reference) else { continue };
-            if !self.references.is_named(&reference) {
-                entry.forget_last_good();
+    /// Asks of a Secret or parameters that are named from now on whether they are good.
+    fn judge(&mut self, reference: &ObjectRef) {
+        match reference.kind {
+            Kind::Secret => self.secrets.get_mut(reference).into_iter().for_each(Entry::judge),
+            Kind::ClassParameters => self.parameters.get_mut(reference).into_iter().for_each(Entry::judge),
+            Kind::IngressClass | Kind::Ingress | Kind::Service | Kind::EndpointSlice | Kind::File => {}
+        }
+    }
+
+    /// Lets go of what Secrets and parameters had served that nothing names any more, and drops those that are deleted.
+    fn let_go_of_unnamed(&mut self, changes: &mut Changes) {
+        for reference in std::mem::take(&mut self.doubtful) {
+            let named = self.references.is_named(&reference);
+            let forgotten = if reference.kind == Kind::Secret {
+                let_go(&mut self.secrets, &reference, named)
+            } else {
+                let_go(&mut self.parameters, &reference, named)
+            };
+            if forgotten {
                 // What is said of one that cannot be read depends on whether something is served instead.
-                changes.problems.insert(reference.clone());
-            }
-            if entry.current().is_none() && entry.last_good().is_none() {
-                self.secrets.remove(&reference);
+                changes.problems.insert(reference);
             }
         }
     }
+}
+
+/// Returns whether a last good version was forgotten.
+fn let_go<T: Version>(objects: &mut Objects<T>, reference: &ObjectRef, named: bool) -> bool {
+    let Some(entry) = objects.get_mut(reference) else { return false };
+    let forgotten = !named && entry.forget_last_good();
+    if entry.current().is_none() && entry.last_good().is_none() {
+        objects.remove(reference);
+    }
+    forgotten
 }
 
 fn put<T: Version>(objects: &mut Objects<T>, reference: &ObjectRef, provenance: Provenance, next: Result<T, String>) -> bool {
@@ -228,6 +252,12 @@ fn put<T: Version>(objects: &mut Objects<T>, reference: &ObjectRef, provenance: 
     let changed = entry.put(provenance, next);
     objects.insert(reference.clone(), entry);
     changed
+}
+
+/// Takes in a version of an object that nothing names: nobody asks yet whether it is good.
+fn put_unjudged<T: Version>(objects: &mut Objects<T>, reference: &ObjectRef, provenance: Provenance, next: Result<T, String>) -> bool {
+    let entry = objects.entry(reference.clone()).or_insert_with(|| Entry::new(provenance.clone()));
+    entry.put_unjudged(provenance, next)
 }
 
 /// The source names a kind and delivers another one: a fault of the source, told like an unreadable object.

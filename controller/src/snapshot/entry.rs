@@ -52,11 +52,6 @@ impl<T: Version> Entry<T> {
         }
     }
 
-    /// Forgets the last good version; the current one stays.
-    pub(super) fn forget_last_good(&mut self) {
-        self.last_good = None;
-    }
-
     fn replace(&mut self, next: Result<T, String>) -> bool {
         let same = match (&self.current, &next) {
             (Some(Ok(current)), Ok(next)) => **current == *next,
@@ -72,6 +67,13 @@ impl<T: Version> Entry<T> {
     /// Takes the current version away and keeps the last good one; returns whether there was one to take.
     pub(super) fn delete_current(&mut self) -> bool {
         self.current.take().is_some()
+    }
+
+    /// Keeps nothing but the current version; returns whether there was anything else.
+    pub(super) fn forget_last_good(&mut self) -> bool {
+        let is_current =
+            matches!((&self.current, &self.last_good), (Some(Ok(current)), Some(last_good)) if Arc::ptr_eq(current, last_good));
+        !is_current && self.last_good.take().is_some()
     }
 
     /// Returns the current version, or why it cannot be read; `None` when the object is deleted.
@@ -134,6 +136,10 @@ impl<T: Version> Entry<T> {
 mod tests {
     use super::*;
 
+    fn cluster() -> Provenance {
+        Provenance::Cluster { uid: Arc::default() }
+    }
+
     #[derive(Debug, PartialEq)]
     struct Number(i32);
 
@@ -145,17 +151,22 @@ mod tests {
 
     #[test]
     fn a_bad_update_keeps_the_version_before_it() {
-        let mut entry = Entry::new(Provenance::Cluster);
-        assert!(entry.put(Provenance::Cluster, Ok(Number(-1))));
+        let mut entry = Entry::new(cluster());
+        assert!(entry.put(cluster(), Ok(Number(-1))));
         assert_eq!(entry.serving().map(|v| v.0), Some(-1), "with nothing better, what can be read is served");
-        assert!(entry.put(Provenance::Cluster, Ok(Number(1))));
-        assert!(!entry.put(Provenance::Cluster, Ok(Number(1))));
+        assert!(entry.put(cluster(), Ok(Number(1))));
+        assert!(!entry.put(cluster(), Ok(Number(1))));
         for bad in [Err("no".to_owned()), Ok(Number(-2))] {
-            assert!(entry.put(Provenance::Cluster, bad));
+            assert!(entry.put(cluster(), bad));
             assert_eq!(entry.serving().map(|v| v.0), Some(1));
         }
-        assert!(entry.put(Provenance::Cluster, Ok(Number(2))));
+        assert!(entry.put(cluster(), Ok(Number(2))));
         assert_eq!(entry.serving().map(|v| v.0), Some(2));
+        assert!(entry.put(cluster(), Ok(Number(-3))));
+        assert!(entry.forget_last_good());
+        assert_eq!((entry.serving().map(|v| v.0), entry.last_good().is_none()), (Some(-3), true));
+        assert!(entry.put(cluster(), Ok(Number(2))));
+        assert!(!entry.forget_last_good());
         assert!(entry.delete_current());
         assert_eq!((entry.latest().map(|v| v.0), entry.current().is_none()), (Some(2), true));
     }

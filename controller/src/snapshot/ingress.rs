@@ -231,7 +231,7 @@ fn age(ingress: &Ingress, provenance: &Provenance) -> Age {
     match (&ingress.metadata.creation_timestamp, provenance) {
         (Some(created), _) => Age::Created(created.0),
         (None, Provenance::File { path, position, .. }) => Age::Position(Arc::clone(path), *position),
-        (None, Provenance::Cluster) => Age::Position(Arc::default(), 0),
+        (None, Provenance::Cluster { .. }) => Age::Position(Arc::default(), 0),
     }
 }
 
@@ -240,7 +240,7 @@ fn class_name(field: Option<&str>, annotation: Option<&String>, provenance: &Pro
         (Some(name), _, _) if !name.is_empty() => ClassName::Field(texts::shared(name)),
         (_, Some(name), _) if !name.is_empty() => ClassName::Annotation(texts::shared(name)),
         (_, _, Provenance::File { .. }) => ClassName::Unwritten,
-        (_, _, Provenance::Cluster) => ClassName::Absent,
+        (_, _, Provenance::Cluster { .. }) => ClassName::Absent,
     }
 }
 

@@ -223,7 +223,8 @@ impl Reader {
         object.metadata.name.as_ref()?;
         let reference = self.reference(&object);
         let Received { metadata, fields } = object;
-        Some(Object { reference, provenance: Provenance::Cluster, body: body::read(self.kind, Value::Object(fields), metadata) })
+        let provenance = Provenance::Cluster { uid: metadata.uid.as_deref().unwrap_or_default().into() };
+        Some(Object { reference, provenance, body: body::read(self.kind, Value::Object(fields), metadata) })
     }
 }
 

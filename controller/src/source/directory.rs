@@ -29,9 +29,9 @@ pub struct Directory {
     files: BTreeMap<Arc<PathBuf>, File>,
     /// Which files have an object, or had it and may still mean it.
     holders: HashMap<ObjectRef, Few<Arc<PathBuf>, ()>>,
-    /// What is wrong with the directory itself.
-    trouble: Option<(Arc<PathBuf>, Diagnostic)>,
-    /// Objects and files that were touched since the last events.
+    /// What is wrong with directories, and with files that cannot even be looked at.
+    trouble: BTreeMap<Arc<PathBuf>, Diagnostic>,
+    /// Objects, files and directories that were touched since the last events.
     touched: BTreeSet<ObjectRef>,
     touched_files: BTreeSet<Arc<PathBuf>>,
     /// Each object by the version and place that were told; `None` until the first events.
@@ -99,17 +99,15 @@ impl Directory {
         file
     }
 
-    /// Takes note of what is wrong with the directory itself; `None` when it can be read again.
-    pub fn set_trouble(&mut self, root: &Path, trouble: Option<&io::Error>) {
-        let finding = |error: &io::Error| {
-            let message = format!("it cannot be listed: {error}; its objects stay as they were");
-            (Arc::new(root.to_owned()), Diagnostic::of(&file_reference(root), Code::InvalidFile, message))
+    /// Takes note of all that cannot be looked at now.
+    pub fn set_trouble(&mut self, unreadable: &[(PathBuf, io::Error)]) {
+        let finding = |(path, error): &(PathBuf, io::Error)| {
+            let message = format!("it cannot be looked at: {error}; its objects stay as they were");
+            (Arc::new(path.clone()), Diagnostic::of(&file_reference(path), Code::InvalidFile, message))
         };
-        let trouble = trouble.map(finding);
-        if trouble != self.trouble {
-            self.touched_files.insert(Arc::new(root.to_owned()));
-            self.trouble = trouble;
-        }
+        let before = std::mem::replace(&mut self.trouble, unreadable.iter().map(finding).collect());
+        let differs = |path: &&Arc<PathBuf>| before.get(*path) != self.trouble.get(*path);
+        self.touched_files.extend(before.keys().chain(self.trouble.keys()).filter(differs).cloned());
     }
 
     /// Returns what has changed since the last call; the first call yields every kind as a whole.
@@ -177,8 +175,7 @@ impl Directory {
 
     /// Returns what is wrong with a file.
     fn problems(&self, path: &Arc<PathBuf>) -> Vec<Diagnostic> {
-        let trouble = self.trouble.iter().filter(|(root, _)| root == path).map(|(_, trouble)| trouble.clone());
-        let mut problems: Vec<_> = trouble.collect();
+        let mut problems: Vec<_> = self.trouble.get(path).cloned().into_iter().collect();
         let Some(file) = self.files.get(path) else { return problems };
         problems.extend(file.manifest.problems.iter().cloned());
         for found in &file.manifest.objects {
@@ -204,47 +201,73 @@ impl Versioned {
 fn place(object: &Object) -> String {
     match &object.provenance {
         Provenance::File { path, line, .. } => format!("{}:{line}", path.display()),
-        Provenance::Cluster => "the cluster".to_owned(),
+        Provenance::Cluster { .. } => "the cluster".to_owned(),
     }
 }
 
-/// Returns the files that a path stands for, sorted: itself, or those in and below the directory that it names.
-///
-/// # Errors
-/// The path is not there, or the directory cannot be listed.
-pub fn files_of(path: &Path) -> io::Result<Vec<PathBuf>> {
-    if !std::fs::metadata(path)?.is_dir() {
-        return Ok(vec![path.to_owned()]);
-    }
-    let mut files = Vec::new();
-    collect(path, &mut files)?;
-    files.sort();
-    Ok(files)
+/// What a path stands for.
+#[derive(Debug, Default)]
+pub struct Listing {
+    /// Its files, sorted: itself, or those in and below the directory that it names.
+    pub files: Vec<PathBuf>,
+    /// What of it cannot be looked at, and why: directories below, and links. What they hold is not known, which is not to say that it
+    /// is gone.
+    pub unreadable: Vec<(PathBuf, io::Error)>,
 }
 
-fn collect(directory: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
-    for entry in std::fs::read_dir(directory)? {
-        let entry = entry?;
-        let path = entry.path();
-        if entry.file_name().as_encoded_bytes().starts_with(b".") {
-            continue;
+impl Listing {
+    /// Lists what a path stands for.
+    ///
+    /// # Errors
+    /// The path is not there, or is a directory that cannot be listed.
+    pub fn of(path: &Path) -> io::Result<Self> {
+        if !std::fs::metadata(path)?.is_dir() {
+            return Ok(Self { files: vec![path.to_owned()], unreadable: Vec::new() });
         }
-        let file_type = entry.file_type()?;
-        if file_type.is_dir() {
-            match collect(&path, files) {
-                // It went while we were looking.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                other => other?,
+        let mut listing = Self::default();
+        listing.collect(path)?;
+        listing.files.sort();
+        Ok(listing)
+    }
+
+    fn collect(&mut self, directory: &Path) -> io::Result<()> {
+        for entry in std::fs::read_dir(directory)? {
+            let entry = entry?;
+            let path = entry.path();
+            if entry.file_name().as_encoded_bytes().starts_with(b".") {
+                continue;
             }
-            continue;
+            let file_type = entry.file_type()?;
+            if file_type.is_dir() {
+                match self.collect(&path) {
+                    // It went while we were looking.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    Err(error) => self.unreadable.push((path, error)),
+                    Ok(()) => {}
+                }
+                continue;
+            }
+            let manifest = path.extension().is_some_and(|extension| matches!(extension.to_str(), Some("yaml" | "yml" | "json")));
+            if manifest && file_type.is_file() {
+                self.files.push(path);
+            } else if manifest {
+                match std::fs::metadata(&path) {
+                    Ok(metadata) if metadata.is_file() => self.files.push(path),
+                    // What is no file, or a link that leads to none, or nowhere.
+                    Ok(_) => {}
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    Err(error) => self.unreadable.push((path, error)),
+                }
+            }
         }
-        let manifest = path.extension().is_some_and(|extension| matches!(extension.to_str(), Some("yaml" | "yml" | "json")));
-        // A link that leads nowhere is no file.
-        if manifest && (file_type.is_file() || std::fs::metadata(&path).is_ok_and(|metadata| metadata.is_file())) {
-            files.push(path);
-        }
+        Ok(())
     }
-    Ok(())
+
+    /// Whether a file may be there although it is not listed.
+    #[must_use]
+    pub fn may_hold(&self, file: &Path) -> bool {
+        self.unreadable.iter().any(|(directory, _)| file.starts_with(directory))
+    }
 }
 
 /// What `tidegate check` reads.
@@ -259,11 +282,13 @@ pub struct Loaded {
 /// Reads files and directories once.
 ///
 /// # Errors
-/// One of the paths is not there or cannot be listed: names it. A file that cannot be read is a finding instead.
+/// One of the paths is not there or cannot be listed: names it. A file or directory below that cannot be read is a finding instead.
 pub fn load(paths: &[PathBuf]) -> Result<Loaded, (PathBuf, io::Error)> {
-    let mut directory = Directory::default();
+    let (mut directory, mut trouble) = (Directory::default(), Vec::new());
     for path in paths {
-        for file in files_of(path).map_err(|error| (path.clone(), error))? {
+        let listing = Listing::of(path).map_err(|error| (path.clone(), error))?;
+        trouble.extend(listing.unreadable);
+        for file in listing.files {
             let file = Arc::new(file);
             let manifest = match std::fs::read(file.as_path()) {
                 Ok(content) => Manifest::parse(&file, &content),
@@ -272,6 +297,7 @@ pub fn load(paths: &[PathBuf]) -> Result<Loaded, (PathBuf, io::Error)> {
             directory.put(&file, manifest, Stillness::Still);
         }
     }
+    directory.set_trouble(&trouble);
     Ok(Loaded { events: directory.events(), ignored: directory.ignored().cloned().collect() })
 }
 

@@ -15,9 +15,9 @@ use std::time::{Duration, Instant};
 
 use notify::Watcher as _;
 use notify::event::{AccessKind, AccessMode, EventKind};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
-use super::directory::{Directory, Stillness, files_of};
+use super::directory::{Directory, Listing, Stillness};
 use super::manifest::Manifest;
 use crate::object::SourceEvent;
 
@@ -55,8 +55,10 @@ impl Scanner {
     /// It is not there, or cannot be listed.
     pub fn start(root: &Path) -> io::Result<(Self, Vec<SourceEvent>)> {
         let mut scanner = Self { root: root.to_owned(), seen: BTreeMap::new(), directory: Directory::default() };
-        for path in files_of(root)? {
-            let signature = signature_of(&path);
+        let listing = Listing::of(root)?;
+        scanner.directory.set_trouble(&listing.unreadable);
+        for path in listing.files {
+            let signature = signature_of(&path).ok().flatten();
             scanner.directory.put(&Arc::new(path.clone()), read(&path), Stillness::Still);
             scanner.seen.insert(path, Seen { signature, changed: None });
         }
@@ -66,26 +68,34 @@ impl Scanner {
 
     /// Looks at the files, and takes those whose time has come.
     pub fn scan(&mut self, now: Instant) -> Vec<SourceEvent> {
-        let files = match files_of(&self.root) {
-            Ok(files) => files,
-            Err(error) => {
-                self.directory.set_trouble(&self.root, Some(&error));
-                return self.directory.events();
-            }
-        };
-        self.directory.set_trouble(&self.root, None);
-        for path in &files {
+        let listing =
+            Listing::of(&self.root).unwrap_or_else(|error| Listing { files: Vec::new(), unreadable: vec![(self.root.clone(), error)] });
+        self.look(listing, now)
+    }
+
+    fn look(&mut self, mut listing: Listing, now: Instant) -> Vec<SourceEvent> {
+        for path in &listing.files {
             if !self.seen.contains_key(path) {
                 self.seen.insert(path.clone(), Seen { signature: None, changed: None });
             }
         }
         for (path, seen) in &mut self.seen {
-            let signature = if files.binary_search(path).is_ok() { signature_of(path) } else { None };
-            if signature != seen.signature {
-                seen.signature = signature;
-                seen.changed = Some((seen.changed.map_or(now, |(first, _)| first), now));
+            let listed = listing.files.binary_search(path).is_ok();
+            if !listed && listing.may_hold(path) {
+                continue;
+            }
+            let signature = if listed { signature_of(path) } else { Ok(None) };
+            match signature {
+                Ok(signature) if signature != seen.signature => {
+                    seen.signature = signature;
+                    seen.changed = Some((seen.changed.map_or(now, |(first, _)| first), now));
+                }
+                Ok(_) => {}
+                // As in a directory that may be listed and not be searched.
+                Err(error) => listing.unreadable.push((path.clone(), error)),
             }
         }
+        self.directory.set_trouble(&listing.unreadable);
         let directory = &mut self.directory;
         self.seen.retain(|path, seen| seen.take(path, directory, now) == Presence::There);
         self.directory.events()
@@ -121,7 +131,7 @@ impl Seen {
             return Presence::There;
         }
         let manifest = read(path);
-        let after = signature_of(path);
+        let Ok(after) = signature_of(path) else { return Presence::There };
         if after != self.signature {
             self.signature = after;
             self.changed = Some((first, now));
@@ -141,28 +151,33 @@ fn read(path: &Path) -> Manifest {
     }
 }
 
-fn signature_of(path: &Path) -> Signature {
-    let metadata = std::fs::metadata(path).ok()?;
+fn signature_of(path: &Path) -> io::Result<Signature> {
+    let metadata = match std::fs::metadata(path) {
+        Ok(metadata) => metadata,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
     let (modified, changed) = ((metadata.mtime(), metadata.mtime_nsec()), (metadata.ctime(), metadata.ctime_nsec()));
-    Some((metadata.dev(), metadata.ino(), metadata.size(), modified, changed))
+    Ok(Some((metadata.dev(), metadata.ino(), metadata.size(), modified, changed)))
 }
 
 /// Reads a directory (or one file) of manifests, and follows it on a thread of its own until the receiver is gone. The first events are
-/// every kind as a whole.
+/// every kind as a whole. What it returns resolves when the thread ends, be it by a panic.
 ///
 /// # Errors
 /// It is not there or cannot be listed, or the system gives no thread.
-pub fn follow(root: &Path, events: mpsc::Sender<SourceEvent>) -> io::Result<()> {
+pub fn follow(root: &Path, events: mpsc::Sender<SourceEvent>) -> io::Result<oneshot::Receiver<()>> {
+    let (running, ended) = oneshot::channel::<()>();
     let (wake, woken) = channel::sync_channel(1);
     // The watch stands before the first look, so that nothing falls between the two.
     let watcher = watch(root, wake.clone());
     let (scanner, first) = Scanner::start(root)?;
     std::thread::Builder::new().name("manifests".into()).spawn(move || {
         // Held here so that the channel never closes, with or without a watcher.
-        let _hold = (watcher, wake);
+        let _hold = (watcher, wake, running);
         run(scanner, first, &woken, &events);
     })?;
-    Ok(())
+    Ok(ended)
 }
 
 fn run(mut scanner: Scanner, first: Vec<SourceEvent>, woken: &channel::Receiver<()>, events: &mpsc::Sender<SourceEvent>) {

@@ -8,7 +8,7 @@ use tidegate_proxy::model::Compatibility;
 use super::options::{INGRESS_NGINX, Options};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::object::{Kind, ObjectRef};
-use crate::policy::Policy;
+use crate::policy::{Policy, Refusal};
 use crate::reconcile::JudgedParameters;
 use crate::snapshot::{ClassName, ClassObject, Snapshot};
 
@@ -76,10 +76,12 @@ fn of_class(snapshot: &Snapshot, options: &Options, name: &str, class: &ClassObj
         return Ownership::Foreign;
     }
     let target = class.parameters.as_ref().and_then(|target| target.supported());
-    let parameters = target.and_then(|target| snapshot.parameters(&target.name));
+    let parameters = target.as_ref().and_then(|target| snapshot.parameters(&target.name));
+    // What they would say may be a protection: without them nothing of the class is open.
+    let missing = || Policy { refuse: target.is_some().then_some(Refusal::ClassParameters), ..Policy::default() };
     let by_controller = if &*class.controller == INGRESS_NGINX { Compatibility::IngressNginx } else { Compatibility::Native };
     Ownership::Ours(ClassSettings {
-        defaults: parameters.map(|parameters| parameters.policy.clone()).unwrap_or_default(),
+        defaults: parameters.map_or_else(missing, |parameters| parameters.policy.clone()),
         compatibility: parameters.and_then(|parameters| parameters.compatibility).unwrap_or(by_controller),
     })
 }
@@ -112,10 +114,19 @@ pub(super) fn class_findings(snapshot: &Snapshot, options: &Options) -> Vec<Diag
             let message = format!("{} {} {scope} is not read as parameters; the class serves without them", target.kind, target.name);
             return Some(Diagnostic::at(name, Code::UnsupportedParameters, "spec.parameters", message));
         };
-        if snapshot.parameters(&target.name).is_some() || snapshot.is_unavailable(Kind::ClassParameters) {
-            return None;
-        }
-        let message = format!("{reference} does not exist, or cannot be read; the class serves without it");
+        let consequence = match snapshot.parameters(&target.name) {
+            Some(_) if snapshot.has_parameters(&target.name) => return None,
+            Some(_) => "it stays in force as it last was",
+            None => "all paths of the class answer 503, since it may hold a protection",
+        };
+        let problem = if snapshot.has_parameters(&target.name) {
+            "cannot be understood"
+        } else if snapshot.is_unavailable(Kind::ClassParameters) {
+            "cannot be read from the API server"
+        } else {
+            "does not exist"
+        };
+        let message = format!("{reference} {problem}; {consequence}");
         Some(Diagnostic::at(name, Code::MissingParameters, "spec.parameters.name", message))
     })
     .collect()

@@ -92,6 +92,6 @@ mod tests {
             body_limit: Some(BodyLimit::Bytes(1)),
             ..Policy::default()
         };
-        assert_eq!(stages(&policy, Coverage::Covered), [Refuse, AppRoot, HttpsRedirect, Redirect, Limit]);
+        assert_eq!(stages(&policy, Coverage::Covered), [Refuse, AppRoot, Redirect, HttpsRedirect, Limit]);
     }
 }

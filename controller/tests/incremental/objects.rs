@@ -41,7 +41,7 @@ impl Objects {
             let path = Arc::new(PathBuf::from(self.random.of(&["x.yaml", "y.yaml"])));
             Provenance::File { path, position: self.random.below(3), line: 1 + self.random.below(3), fields: Arc::default() }
         } else {
-            Provenance::Cluster
+            Provenance::Cluster { uid: Arc::default() }
         };
         let body = if self.random.one_in(12) { Err("spec: it is garbled".to_owned()) } else { Ok(self.body(&reference)) };
         Object { reference, provenance, body }

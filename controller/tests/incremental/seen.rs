@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use serde_json::json;
 use tidegate::diagnostic::Diagnostic;
 use tidegate::object::ObjectRef;
-use tidegate::reconcile::{Outcome, ServedIngress};
+use tidegate::reconcile::{JudgedParameters, Outcome, ServedIngress};
 use tidegate::snapshot::Snapshot;
 use tidegate::translate::{Options, Translator, Update};
 use tidegate_proxy::state::State;
@@ -21,12 +21,13 @@ pub(crate) struct Told {
     pub(crate) findings: BTreeSet<Diagnostic>,
     served: BTreeMap<ObjectRef, ServedIngress>,
     names: Arc<[Arc<str>]>,
+    parameters: Arc<[JudgedParameters]>,
 }
 
 impl Told {
     /// Takes what consumers are told; the table is not among it.
     pub(crate) fn hear(&mut self, outcome: &Outcome) {
-        let Outcome { generation: _, raised, cleared, served, let_go, external_names } = outcome;
+        let Outcome { generation: _, raised, cleared, uids: _, served, let_go, external_names, parameters } = outcome;
         self.take(Update {
             table: None,
             raised: raised.to_vec(),
@@ -34,6 +35,7 @@ impl Told {
             served: served.to_vec(),
             let_go: let_go.to_vec(),
             external_names: external_names.clone(),
+            parameters: parameters.clone(),
         });
     }
 
@@ -57,6 +59,10 @@ impl Told {
         if let Some(names) = update.external_names {
             self.names = names;
         }
+        if let Some(parameters) = update.parameters {
+            assert!(parameters.is_empty() || self.parameters != parameters, "said again without a change: {parameters:?}");
+            self.parameters = parameters;
+        }
     }
 }
 
@@ -68,6 +74,7 @@ pub(crate) struct Seen {
     findings: BTreeSet<Diagnostic>,
     served: BTreeMap<ObjectRef, ServedIngress>,
     names: Arc<[Arc<str>]>,
+    parameters: Arc<[JudgedParameters]>,
 }
 
 pub(crate) fn seen(told: &Told, state: &State) -> Seen {
@@ -77,6 +84,7 @@ pub(crate) fn seen(told: &Told, state: &State) -> Seen {
         findings: told.findings.clone(),
         served: told.served.clone(),
         names: Arc::clone(&told.names),
+        parameters: Arc::clone(&told.parameters),
     }
 }
 

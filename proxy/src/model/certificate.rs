@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 
@@ -27,7 +27,7 @@ pub struct Certificate {
     pub fingerprint: Arc<str>,
 }
 
-/// Why a certificate cannot be served. Never carries key material.
+/// Why a certificate cannot be served. Never carries a byte of what it was read from: people put keys in the wrong place.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidCertificate {
     /// No certificate could be read from the chain.
@@ -37,14 +37,14 @@ pub enum InvalidCertificate {
     #[error("no readable PEM private key (PKCS#8, PKCS#1 or SEC1): {0}")]
     Key(String),
     /// The key is of a kind that cannot sign for TLS.
-    #[error("the private key is not one that TLS can use: {0}")]
-    UnusableKey(String),
+    #[error("the private key is not an RSA, ECDSA or Ed25519 key that TLS can use")]
+    UnusableKey,
     /// The key is not the leaf's.
     #[error("the private key does not belong to the first certificate of the chain")]
     Mismatch,
     /// The leaf is not an X.509 certificate.
-    #[error("the first certificate of the chain cannot be parsed: {0}")]
-    Leaf(String),
+    #[error("the first certificate of the chain is not an X.509 certificate")]
+    Leaf,
 }
 
 impl Certificate {
@@ -53,19 +53,17 @@ impl Certificate {
     /// # Errors
     /// One of the two cannot be read, or they do not belong together.
     pub fn from_pem(origin: Arc<Origin>, chain: &[u8], key: &[u8]) -> Result<Self, InvalidCertificate> {
-        let chain =
-            CertificateDer::pem_slice_iter(chain).collect::<Result<Vec<_>, _>>().map_err(|e| InvalidCertificate::Chain(e.to_string()))?;
-        let leaf = chain.first().ok_or_else(|| InvalidCertificate::Chain("it is empty".into()))?.clone();
-        let key = PrivateKeyDer::from_pem_slice(key).map_err(|e| InvalidCertificate::Key(pem_problem(&e)))?;
-        let signer =
-            rustls::crypto::aws_lc_rs::sign::any_supported_type(&key).map_err(|e| InvalidCertificate::UnusableKey(e.to_string()))?;
+        let chain = read_chain(chain)?;
+        let leaf = chain.first().ok_or_else(|| InvalidCertificate::Chain("none found".into()))?.clone();
+        let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| InvalidCertificate::Key(pem_fault(&error).into()))?;
+        let signer = rustls::crypto::aws_lc_rs::sign::any_supported_type(&key).map_err(|_| InvalidCertificate::UnusableKey)?;
         let key = CertifiedKey::new(chain, signer);
         match key.keys_match() {
             Ok(()) | Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => {}
             Err(rustls::Error::InconsistentKeys(_)) => return Err(InvalidCertificate::Mismatch),
-            Err(error) => return Err(InvalidCertificate::Leaf(error.to_string())),
+            Err(_) => return Err(InvalidCertificate::Leaf),
         }
-        let (_, parsed) = x509_parser::parse_x509_certificate(&leaf).map_err(|e| InvalidCertificate::Leaf(e.to_string()))?;
+        let (_, parsed) = x509_parser::parse_x509_certificate(&leaf).map_err(|_| InvalidCertificate::Leaf)?;
         let mut names: Vec<String> = parsed
             .subject_alternative_name()
             .ok()
@@ -111,15 +109,30 @@ impl Certificate {
     }
 }
 
-/// Says what is wrong with a PEM key without a byte of it.
-fn pem_problem(error: &rustls::pki_types::pem::Error) -> String {
-    use rustls::pki_types::pem::Error;
-    if matches!(error, Error::NoItemsFound) {
-        "none found".to_owned()
-    } else if matches!(error, Error::MissingSectionEnd { .. } | Error::IllegalSectionStart { .. }) {
-        "a section's start or end is malformed".to_owned()
-    } else {
-        "it cannot be decoded".to_owned()
+/// Reads all certificates of a PEM chain.
+fn read_chain(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, InvalidCertificate> {
+    let mut chain = Vec::new();
+    for certificate in CertificateDer::pem_slice_iter(pem) {
+        let certificate = certificate.map_err(|error| {
+            let (fault, read) = (pem_fault(&error), chain.len());
+            InvalidCertificate::Chain(if read == 0 { fault.into() } else { format!("{fault} (after {read} that can be read)") })
+        })?;
+        chain.push(certificate);
+    }
+    Ok(chain)
+}
+
+/// Says what is wrong with PEM text. The parser's own words show the line at fault, which may hold a key.
+fn pem_fault(error: &pem::Error) -> &'static str {
+    match error {
+        pem::Error::NoItemsFound => "none found",
+        pem::Error::MissingSectionEnd { .. } => {
+            "a section does not end: its END line is missing, or BEGIN and END are not lines of their own"
+        }
+        pem::Error::IllegalSectionStart { .. } => "a BEGIN line is malformed, or is not a line of its own",
+        pem::Error::Base64Decode(_) => "a section is not base64",
+        pem::Error::SectionTooLarge => "a section is too large",
+        pem::Error::Io(_) | _ => "it cannot be decoded",
     }
 }
 
@@ -131,5 +144,67 @@ impl fmt::Debug for Certificate {
             .field("not_after", &self.not_after)
             .field("fingerprint", &self.fingerprint)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    /// Whether a text shows some part of the material, as text or as what programs print bytes as.
+    fn shows(text: &str, material: &str) -> bool {
+        material.as_bytes().windows(8).any(|part| {
+            let decimal = part.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            let hexadecimal: String = part.iter().map(|byte| format!("{byte:02x}")).collect();
+            [std::str::from_utf8(part).unwrap(), &decimal, &hexadecimal].iter().any(|form| text.contains(form))
+        })
+    }
+
+    #[test]
+    fn no_fault_of_pem_text_shows_a_byte_of_it() {
+        let made = rcgen::generate_simple_self_signed(["a.test".to_owned()]).unwrap();
+        let (chain, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+        let material: String = key.lines().filter(|line| !line.starts_with("-----")).collect();
+        let one_line = format!("-----BEGIN PRIVATE KEY-----{material}-----END PRIVATE KEY-----");
+        let damaged = [
+            one_line.clone(),
+            one_line.replace("-----END PRIVATE KEY-----", "\n-----END PRIVATE KEY-----\n"),
+            format!("-----BEGIN PRIVATE KEY-----\n{material}-----END PRIVATE KEY-----"),
+            format!("-----BEGIN {material}-----\n"),
+            format!("-----BEGIN CERTIFICATE-----\n{material}\n-----END CERTIFICATE-----\n"),
+            format!("-----BEGIN CERTIFICATE-----\n{material}\n"),
+            format!("-----BEGIN PRIVATE KEY-----\n!{material}\n-----END PRIVATE KEY-----\n"),
+            format!("{chain}{one_line}"),
+            format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", material.get(..40).unwrap()),
+            material.clone(),
+        ];
+        for text in &damaged {
+            for (chain, key) in [(text, &key), (&chain, text), (text, text)] {
+                let origin = Arc::new(Origin::new("Secret", "ns", "name"));
+                let Err(error) = Certificate::from_pem(origin, chain.as_bytes(), key.as_bytes()) else { continue };
+                let said = format!("{error} {error:?}");
+                assert!(!shows(&said, &material), "{said}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_fault_says_what_to_mend() {
+        let made = rcgen::generate_simple_self_signed(["a.test".to_owned()]).unwrap();
+        let (chain, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+        let lost = |text: &str| text.replace('\n', "");
+        for (chain, key, said) in [
+            (lost(&chain), key.clone(), "BEGIN and END are not lines of their own"),
+            (chain.clone(), lost(&key), "BEGIN and END are not lines of their own"),
+            (chain.replacen("-----", "----- ", 2), key.clone(), "none found"),
+            (chain.replace("CERTIFICATE-----", "CERTIFICATE----"), key.clone(), "a BEGIN line is malformed"),
+            (format!("{chain}-----BEGIN CERTIFICATE-----\nAA"), key.clone(), "lines of their own (after 1 that can be read)"),
+            (String::new(), key.clone(), "no readable PEM certificate: none found"),
+            (chain, String::new(), "no readable PEM private key (PKCS#8, PKCS#1 or SEC1): none found"),
+        ] {
+            let error = Certificate::from_pem(Arc::new(Origin::new("Secret", "ns", "name")), chain.as_bytes(), key.as_bytes()).unwrap_err();
+            assert!(error.to_string().contains(said), "{error}");
+        }
     }
 }

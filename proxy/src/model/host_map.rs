@@ -23,9 +23,12 @@ pub struct HostMap<T> {
     any: Option<T>,
 }
 
+/// The names of one part.
+type Part<T> = Arc<HashTable<(HostName, T)>>;
+
 /// Tables, each with the names of one part, and how many names there are. A name is hashed once, for the part and within it.
 #[derive(Clone)]
-struct Parts<T>(Arc<[Arc<HashTable<(HostName, T)>>]>, usize);
+struct Parts<T>(Arc<[Part<T>]>, usize);
 
 impl<T: Clone> Parts<T> {
     fn new() -> Self {

@@ -10,7 +10,7 @@ use crate::tidegate::Want::{From, Redirect, Status};
 crate::scenarios!("class_parameters":
     the_defaults_of_a_class_hold_and_an_annotation_wins,
     a_change_of_parameters_is_served_at_once,
-    parameters_that_are_missing_are_told_until_they_come,
+    a_class_whose_parameters_are_missing_refuses_until_they_come_and_keeps_them,
     parameters_of_another_scope_or_kind_are_told_and_the_class_serves_without,
     a_bad_value_leaves_the_parameters_as_they_were,
     compatibility_is_a_property_of_the_class_and_its_hosts,
@@ -79,20 +79,22 @@ async fn a_change_of_parameters_is_served_at_once(site: &Site) -> anyhow::Result
     Ok(())
 }
 
-async fn parameters_that_are_missing_are_told_until_they_come(site: &Site) -> anyhow::Result<()> {
+async fn a_class_whose_parameters_are_missing_refuses_until_they_come_and_keeps_them(site: &Site) -> anyhow::Result<()> {
     let _app = site.service("app", 1).await?;
     site.apply(POINTING).await?;
     site.apply(&ingress("app", &["app.test/ Prefix app"])?).await?;
     let tidegate = site.tidegate(&["--public-http-port=80"]).await?;
-    tidegate.expect("http://app.test/", From("app-1")).await?;
+    // They may hold a protection.
+    tidegate.expect("http://app.test/", Status(503)).await?;
     let class = site.fill("$CLASS");
-    for _ in 0..2 {
+    for home in ["/home", "/other"] {
         tidegate.diagnosed("missing_parameters", &class).await?;
-        site.apply(&parameters("appRoot: /home")).await?;
-        tidegate.becomes("http://app.test/", Redirect(302, "http://app.test/home")).await?;
+        site.apply(&parameters(&format!("appRoot: {home}"))).await?;
+        tidegate.becomes("http://app.test/", Redirect(302, &format!("http://app.test{home}"))).await?;
         tidegate.no_more("missing_parameters").await?;
         site.delete("ClassParameters", "$CLASS").await?;
-        tidegate.becomes("http://app.test/", From("app-1")).await?;
+        tidegate.diagnosed("missing_parameters", &class).await?;
+        tidegate.expect("http://app.test/", Redirect(302, &format!("http://app.test{home}"))).await?;
     }
     Ok(())
 }

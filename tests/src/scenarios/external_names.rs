@@ -92,12 +92,15 @@ async fn a_name_that_must_not_be_reached_is_refused(site: &Site) -> anyhow::Resu
         .await?;
         tidegate.expect("http://ext.test/", Status(503)).await?;
     }
-    // Beside one that may be reached they are left out.
+    // Beside one that may be reached they are left out, which is told.
     dns::answer(&name(site), &[refused[0], allowed.address.ip()], 1);
     tidegate.becomes("http://ext.test/", From("allowed")).await?;
     for _ in 0..4 {
         tidegate.expect("http://ext.test/", From("allowed")).await?;
     }
+    let finding = tidegate.diagnosed("refused_external_name", "ext").await?;
+    ensure!(finding["message"].as_str().is_some_and(|message| message.ends_with("its other addresses are used")), "{finding}");
+    dns::answer(&name(site), &[allowed.address.ip()], 1);
     tidegate.no_more("refused_external_name").await?;
     // The machine's own name is not even asked for.
     alias(site, "localhost").await?;

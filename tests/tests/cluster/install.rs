@@ -8,13 +8,13 @@ use tidegate_tests::wait;
 
 /// What Tidegate may do; the chart's role, by hand until there is one.
 pub(crate) const RULES: &[&str] = &[
-    "{apiGroups: [networking.k8s.io], resources: [ingresses], verbs: [get, list, watch]}",
-    "{apiGroups: [networking.k8s.io], resources: [ingressclasses], verbs: [get, list, watch]}",
+    "{apiGroups: [networking.k8s.io], resources: [ingresses], verbs: [list, watch]}",
+    "{apiGroups: [networking.k8s.io], resources: [ingressclasses], verbs: [list, watch]}",
     "{apiGroups: [networking.k8s.io], resources: [ingresses/status], verbs: [patch]}",
-    "{apiGroups: [\"\"], resources: [services], verbs: [get, list, watch]}",
-    "{apiGroups: [\"\"], resources: [secrets], verbs: [get, list, watch]}",
-    "{apiGroups: [discovery.k8s.io], resources: [endpointslices], verbs: [get, list, watch]}",
-    "{apiGroups: [tidegate.dev], resources: [classparameters], verbs: [get, list, watch]}",
+    "{apiGroups: [\"\"], resources: [services], verbs: [list, watch]}",
+    "{apiGroups: [\"\"], resources: [secrets], verbs: [list, watch]}",
+    "{apiGroups: [discovery.k8s.io], resources: [endpointslices], verbs: [list, watch]}",
+    "{apiGroups: [tidegate.dev], resources: [classparameters], verbs: [list, watch]}",
     "{apiGroups: [tidegate.dev], resources: [classparameters/status], verbs: [patch]}",
     "{apiGroups: [coordination.k8s.io], resources: [leases], verbs: [get, create, update]}",
     "{apiGroups: [events.k8s.io], resources: [events], verbs: [create, patch]}",

@@ -12,6 +12,7 @@ mod install;
 mod load;
 mod outage;
 mod rights;
+mod slow;
 mod status;
 
 use std::path::PathBuf;
@@ -66,5 +67,16 @@ fn inside(arguments: &Arguments, directory: &std::path::Path) -> anyhow::Result<
 }
 
 fn all() -> Vec<Scenario> {
-    [scenarios::all(), crd::all(), status::all(), conditions::all(), rights::all(), load::all(), outage::all(), forgotten::all()].concat()
+    [
+        scenarios::all(),
+        crd::all(),
+        status::all(),
+        conditions::all(),
+        rights::all(),
+        load::all(),
+        outage::all(),
+        slow::all(),
+        forgotten::all(),
+    ]
+    .concat()
 }

@@ -12,7 +12,7 @@ use crate::install;
 
 tidegate_tests::scenarios!("rights":
     the_role_is_enough_and_every_rule_of_it_is_needed,
-    class_parameters_that_must_not_be_read_hold_nothing_up,
+    class_parameters_that_must_not_be_read_cost_their_class_alone,
     classes_that_must_not_be_read_leave_those_that_a_flag_names,
     secrets_that_must_not_be_read_hold_readiness_up_and_the_log_says_so,
     without_the_right_to_a_lease_routing_goes_on,
@@ -45,6 +45,13 @@ kind: IngressClass
 metadata: {name: $CLASS}
 spec: {controller: $CONTROLLER, parameters: {apiGroup: tidegate.dev, kind: ClassParameters, scope: Cluster, name: $CLASS}}
 ";
+/// A class without parameters.
+const PLAIN: &str = "
+apiVersion: networking.k8s.io/v1
+kind: IngressClass
+metadata: {name: plain-$CLASS}
+spec: {controller: $CONTROLLER}
+";
 const LED: Want = Redirect(302, "http://app.test/home");
 type Want = tidegate_tests::tidegate::Want<'static>;
 
@@ -72,15 +79,18 @@ async fn the_role_is_enough_and_every_rule_of_it_is_needed(site: &Site) -> anyho
     Ok(())
 }
 
-async fn class_parameters_that_must_not_be_read_hold_nothing_up(site: &Site) -> anyhow::Result<()> {
+async fn class_parameters_that_must_not_be_read_cost_their_class_alone(site: &Site) -> anyhow::Result<()> {
     let _app = site.service("app", 1).await?;
     site.apply(PARAMETERS).await?;
     site.apply(POINTING).await?;
     site.apply(&ingress("app", &["app.test/ Prefix app"])?).await?;
+    site.apply(PLAIN).await?;
+    site.apply(&ingress("plain", &["plain.test/ Prefix app"])?.replace("$CLASS", "plain-$CLASS")).await?;
     grant(site, 1, &["classparameters"]).await?;
     let tidegate = start(site, 1, &["--public-http-port=80"])?;
     tidegate.ready().await?;
-    tidegate.expect("http://app.test/", From("app-1")).await?;
+    // They may hold a protection.
+    tidegate.expect_all(&[("http://app.test/", Status(503)), ("http://plain.test/", From("app-1"))]).await?;
     let finding = tidegate.diagnosed("kind_unavailable", "ClassParameters").await?;
     ensure!(finding["message"].to_string().contains("classparameters.tidegate.dev is forbidden"), "the right is not named: {finding}");
     // The right may come later.
@@ -179,17 +189,22 @@ async fn without_the_right_to_tell_routing_goes_on(site: &Site) -> anyhow::Resul
 async fn without_the_crd_nothing_is_held_up_and_it_may_come_later(site: &Site) -> anyhow::Result<()> {
     let cluster = site.cluster()?;
     let _app = site.service("app", 1).await?;
+    site.apply(PARAMETERS).await?;
     site.apply(POINTING).await?;
     site.apply(&ingress("app", &["app.test/ Prefix app"])?).await?;
+    site.apply(PLAIN).await?;
+    site.apply(&ingress("plain", &["plain.test/ Prefix app"])?.replace("$CLASS", "plain-$CLASS")).await?;
     let before = site.tidegate(&["--public-http-port=80"]).await?;
+    before.expect("http://app.test/", LED).await?;
     let crd = install::crd()?;
     object::delete(&cluster.client(), "", &crd.kind, &crd.name).await?;
     let tried = async {
         wait::until("the CRD to go", async || Ok(object::get(&cluster.client(), "", &crd.kind, &crd.name).await.is_err().then_some(())))
             .await?;
         let tidegate = site.tidegate(&["--public-http-port=80"]).await?;
-        for tidegate in [&before, &tidegate] {
-            tidegate.expect("http://app.test/", From("app-1")).await?;
+        // Who knew the parameters keeps them; who did not refuses what they may protect.
+        for (tidegate, want) in [(&before, LED), (&tidegate, Status(503))] {
+            tidegate.expect_all(&[("http://app.test/", want), ("http://plain.test/", From("app-1"))]).await?;
             ensure!(tidegate.is_ready().await, "readiness went with the kind");
         }
         let finding = tidegate.diagnosed("kind_unavailable", "ClassParameters").await?;

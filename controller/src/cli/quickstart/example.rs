@@ -162,7 +162,7 @@ mod tests {
 
     fn copy_of_the_example() -> tempfile::TempDir {
         let directory = tempfile::tempdir().unwrap();
-        for file in directory::files_of(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/quickstart"))).unwrap() {
+        for file in directory::Listing::of(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/quickstart"))).unwrap().files {
             let name = file.file_name().unwrap();
             if name != SECRETS {
                 std::fs::copy(&file, directory.path().join(name)).unwrap();

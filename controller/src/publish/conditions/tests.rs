@@ -1,10 +1,10 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
 use http::StatusCode;
+use tokio::sync::watch;
 
 use super::super::fake::FakeApi;
 use super::*;
-use crate::object::ObjectRef;
 
 const PATH: &str = "/apis/tidegate.dev/v1alpha1/classparameters";
 
@@ -20,18 +20,22 @@ fn judged(of: &str, generation: Option<i64>, findings: &[Diagnostic]) -> JudgedP
     JudgedParameters { reference: name(of), generation, findings: findings.to_vec() }
 }
 
+fn far() -> Instant {
+    Instant::now() + Duration::from_secs(1_000_000)
+}
+
 /// A writer at work, with everything that it listens to.
 struct Bench {
     api: Arc<FakeApi>,
     client: Client,
     outcomes: mpsc::UnboundedSender<Arc<Outcome>>,
-    leader: watch::Sender<bool>,
+    leader: watch::Sender<Option<Instant>>,
 }
 
 impl Bench {
     fn new(leads: bool) -> Self {
         let (api, client) = FakeApi::new();
-        let mut bench = Self { api, client, outcomes: mpsc::unbounded_channel().0, leader: watch::Sender::new(leads) };
+        let mut bench = Self { api, client, outcomes: mpsc::unbounded_channel().0, leader: watch::Sender::new(leads.then(far)) };
         bench.put("a", 1);
         bench.another_replica();
         bench
@@ -53,7 +57,8 @@ impl Bench {
     /// Starts a writer that knows nothing of the one before.
     fn another_replica(&mut self) {
         let (outcomes, receiver) = mpsc::unbounded_channel();
-        tokio::spawn(Writer::new(self.client.clone(), "tidegate/x/leader".to_owned()).run(receiver, self.leader.subscribe()));
+        let leadership = Leadership::new(self.leader.subscribe());
+        tokio::spawn(Writer::new(&self.client, "tidegate/x/leader".to_owned(), leadership).run(receiver));
         self.outcomes = outcomes;
     }
 
@@ -134,13 +139,13 @@ async fn only_the_leader_writes_and_a_new_one_looks_at_all() {
     let bench = Bench::new(false);
     bench.tell(&[judged("a", Some(1), &[])]);
     assert!(bench.writes().await.is_empty());
-    bench.leader.send_replace(true);
+    bench.leader.send_replace(Some(far()));
     assert_eq!(bench.writes().await.len(), 1);
-    bench.leader.send_replace(false);
+    bench.leader.send_replace(None);
     bench.put("a", 2);
     bench.tell(&[judged("a", Some(2), &[])]);
     assert!(bench.writes().await.is_empty());
-    bench.leader.send_replace(true);
+    bench.leader.send_replace(Some(far()));
     assert_eq!(bench.writes().await.len(), 1);
 }
 
@@ -166,10 +171,42 @@ async fn failures_are_tried_again_with_pauses() {
     let bench = Bench::new(true);
     bench.api.break_with(Some(StatusCode::INTERNAL_SERVER_ERROR));
     bench.tell(&[judged("a", Some(1), &[])]);
-    assert!(bench.writes().await.is_empty());
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert!((2..10).contains(&bench.api.requests().len()));
     bench.api.break_with(None);
-    tokio::time::sleep(LONGEST_PAUSE).await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
     assert_eq!(bench.writes().await.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn parameters_that_must_not_be_written_hold_up_no_others() {
+    let bench = Bench::new(true);
+    bench.put("b", 1);
+    bench.api.forbid(Some("/classparameters/a/"));
+    bench.tell(&[judged("a", Some(1), &[]), judged("b", Some(1), &[])]);
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let written = |of: &str| bench.api.get(&format!("{PATH}/{of}")).unwrap()["status"]["conditions"].is_array();
+    assert!(!written("a") && written("b"));
+    bench.api.forbid(None);
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert!(written("a"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_condition_is_not_written_once_the_lease_has_run_out() {
+    let bench = Bench::new(true);
+    bench.tell(&[]);
+    bench.writes().await;
+    let many: Vec<_> = (0..10).map(|number| judged(&format!("p{number}"), Some(1), &[])).collect();
+    (0..10).for_each(|number| bench.put(&format!("p{number}"), 1));
+    bench.api.answer_after(Duration::from_secs(2));
+    bench.leader.send_if_modified(|until| {
+        *until = Some(Instant::now() + Duration::from_secs(3));
+        false
+    });
+    bench.tell(&many);
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(bench.api.writes().len(), 1, "the list takes two seconds, and the first write does not end in time");
 }
 
 #[test]

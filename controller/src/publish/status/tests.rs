@@ -2,6 +2,7 @@
 
 use http::StatusCode;
 use serde_json::Value;
+use tokio::sync::watch;
 
 use super::super::fake::FakeApi;
 use super::*;
@@ -14,7 +15,11 @@ fn name(name: &str) -> ObjectRef {
 }
 
 fn served(of: &str, addresses: &[&str]) -> ServedIngress {
-    ServedIngress { reference: name(of), uid: "".into(), addresses: addresses.iter().map(|&address| address.into()).collect() }
+    ServedIngress { reference: name(of), addresses: addresses.iter().map(|&address| address.into()).collect() }
+}
+
+fn far() -> Instant {
+    Instant::now() + Duration::from_secs(1_000_000)
 }
 
 /// A writer at work, with everything that it listens to.
@@ -22,7 +27,7 @@ struct Bench {
     api: Arc<FakeApi>,
     outcomes: mpsc::UnboundedSender<Arc<Outcome>>,
     published: watch::Sender<Option<Arc<[String]>>>,
-    leader: watch::Sender<bool>,
+    leader: watch::Sender<Option<Instant>>,
 }
 
 impl Bench {
@@ -33,9 +38,9 @@ impl Bench {
         }
         let (outcomes, receiver) = mpsc::unbounded_channel();
         let published = watch::Sender::new(Some(addresses.iter().map(|&address| address.to_owned()).collect()));
-        let leader = watch::Sender::new(leads);
-        let writer = Writer::new(client, Vec::new(), "tidegate/x/leader".to_owned());
-        tokio::spawn(writer.run(receiver, published.subscribe(), leader.subscribe()));
+        let leader = watch::Sender::new(leads.then(far));
+        let writer = Writer::new(client, Vec::new(), "tidegate/x/leader".to_owned(), Leadership::new(leader.subscribe()));
+        tokio::spawn(writer.run(receiver, published.subscribe()));
         Self { api, outcomes, published, leader }
     }
 
@@ -77,9 +82,9 @@ async fn only_the_leader_writes() {
     let bench = Bench::new(&["10.0.0.1"], false);
     bench.tell(&[served("a", &[])], &[]);
     assert!(bench.writes().await.is_empty());
-    bench.leader.send_replace(true);
+    bench.leader.send_replace(Some(far()));
     assert_eq!(bench.writes().await.len(), 1);
-    bench.leader.send_replace(false);
+    bench.leader.send_replace(None);
     bench.tell(&[served("b", &[])], &[]);
     assert!(bench.writes().await.is_empty());
 }
@@ -116,7 +121,7 @@ async fn failures_are_tried_again_with_pauses() {
     tokio::time::sleep(Duration::from_secs(60)).await;
     assert!((2..10).contains(&bench.writes().await.len()));
     bench.api.break_with(None);
-    tokio::time::sleep(LONGEST_PAUSE).await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
     assert_eq!(bench.writes().await.len(), 1);
 }
 
@@ -126,6 +131,75 @@ async fn nothing_is_written_before_the_addresses_are_known() {
     bench.published.send_replace(None);
     bench.tell(&[served("a", &["192.0.2.1"])], &[]);
     assert!(bench.writes().await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn ingresses_that_fail_hold_up_no_others() {
+    let bench = Bench::new(&["10.0.0.1"], true);
+    bench.api.forbid(Some("/namespaces/aaa/"));
+    let of = |namespace: &str, number: usize| ServedIngress {
+        reference: ObjectRef::new(Kind::Ingress, namespace, &format!("i{number:03}")),
+        addresses: [].into(),
+    };
+    let refused: Vec<_> = (0..ROUND * 3).map(|number| of("aaa", number)).collect();
+    for number in 0..ROUND * 2 {
+        bench.api.put(&format!("/apis/networking.k8s.io/v1/namespaces/bbb/ingresses/i{number:03}"), json!({}));
+    }
+    let allowed: Vec<_> = (0..ROUND * 2).map(|number| of("bbb", number)).collect();
+    bench.tell(&[refused, allowed].concat(), &[]);
+    let written = |writes: &[String]| writes.iter().filter(|request| request.contains("/namespaces/bbb/")).count();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(written(&bench.api.requests()), ROUND * 2);
+    // What has nothing to do with them does not make the refused ones come sooner.
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    bench.api.requests();
+    for _ in 0..100 {
+        bench.tell(&[], &[]);
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert!(bench.api.requests().len() <= ROUND, "each waits for its own time");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replica_that_takes_over_takes_back_nothing_that_another_has() {
+    let bench = Bench::new(&["10.0.0.1"], false);
+    bench.tell(&[served("a", &["10.0.0.1"])], &[]);
+    for number in 0..1000 {
+        bench.tell(&[], &[name(&format!("gone-{number}"))]);
+    }
+    assert!(bench.writes().await.is_empty());
+    bench.leader.send_replace(Some(far()));
+    assert!(bench.writes().await.is_empty(), "none of them is there, or carries anything of ours");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_status_that_somebody_else_keeps_changing_is_written_less_and_less_often() {
+    let bench = Bench::new(&["10.0.0.1"], true);
+    let mut writes = Vec::new();
+    for _ in 0..1200 {
+        bench.tell(&[served("a", &["192.0.2.66"])], &[]);
+        writes.push(bench.writes().await.len());
+    }
+    assert!((8..20).contains(&writes.iter().sum::<usize>()), "in ten minutes: {writes:?}");
+    assert!(writes.iter().rev().take(240).sum::<usize>() <= 3, "once a minute in the end");
+    bench.tell(&[served("b", &[])], &[]);
+    assert_eq!(bench.writes().await.len(), 1, "others are written at once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_status_is_not_written_once_the_lease_has_run_out() {
+    let bench = Bench::new(&["10.0.0.1"], true);
+    bench.tell(&[], &[]);
+    bench.writes().await;
+    bench.api.answer_after(Duration::from_secs(2));
+    bench.leader.send_if_modified(|until| {
+        *until = Some(Instant::now() + Duration::from_secs(1));
+        false
+    });
+    let many: Vec<_> = (0..ROUND).map(|number| served(&format!("i{number}"), &[])).collect();
+    bench.tell(&many, &[]);
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(bench.api.requests().len(), CONCURRENT, "those that had begun");
 }
 
 #[test]

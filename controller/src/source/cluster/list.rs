@@ -7,9 +7,6 @@ use kube::api::{Api, ListParams};
 use super::received::Received;
 use crate::object::{Object, ObjectRef};
 
-/// Objects that may vanish between two lists without a second look.
-const HANDFUL: usize = 5;
-
 /// The names of a watch's objects, as last reported.
 #[derive(Debug, Default)]
 pub(super) struct Known {
@@ -19,9 +16,9 @@ pub(super) struct Known {
 /// What a new list has lost against what was known.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Loss {
-    /// Nothing, or what a person may well have deleted.
+    /// Half of it at most.
     Plausible,
-    /// More than half, and more than a handful.
+    /// More than half.
     Doubtful {
         /// Objects known.
         before: usize,
@@ -52,7 +49,7 @@ impl Known {
         let Some(names) = &self.names else { return Loss::Plausible };
         let (before, after) = (names.len(), objects.iter().filter(|object| names.contains(&object.reference)).count());
         let lost = before - after;
-        if lost > HANDFUL && lost * 2 > before { Loss::Doubtful { before, after } } else { Loss::Plausible }
+        if lost * 2 > before { Loss::Doubtful { before, after } } else { Loss::Plausible }
     }
 }
 

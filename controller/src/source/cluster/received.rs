@@ -35,6 +35,7 @@ struct Metadata {
     name: Option<String>,
     namespace: Option<String>,
     uid: Option<String>,
+    generation: Option<i64>,
     resource_version: Option<String>,
     creation_timestamp: Option<Time>,
     annotations: Option<BTreeMap<String, String>>,
@@ -43,11 +44,11 @@ struct Metadata {
 
 impl From<Metadata> for ObjectMeta {
     fn from(metadata: Metadata) -> Self {
-        let Metadata { name, namespace, uid, resource_version, creation_timestamp, mut annotations, labels } = metadata;
+        let Metadata { name, namespace, uid, generation, resource_version, creation_timestamp, mut annotations, labels } = metadata;
         if let Some(annotations) = &mut annotations {
             annotations.remove(LAST_APPLIED);
         }
-        Self { name, namespace, uid, resource_version, creation_timestamp, annotations, labels, ..Self::default() }
+        Self { name, namespace, uid, generation, resource_version, creation_timestamp, annotations, labels, ..Self::default() }
     }
 }
 

@@ -196,6 +196,19 @@ async fn a_list_that_loses_most_counts_only_once_it_is_confirmed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_list_of_few_objects_that_loses_most_is_confirmed_too() {
+    for (all, left) in [(&["a"][..], &[][..]), (&["a", "b", "c", "d", "e"], &[]), (&["a", "b", "c"], &["b"])] {
+        let script = Script::new(&[
+            ("services", &[services(all), services(left), services(all)]),
+            ("watch services", &[Answer::Events(vec![gone()]), Answer::Events(Vec::new())]),
+        ]);
+        let mut events = script.watch(&["x"]);
+        let whole = format!("x: {}", all.join(" "));
+        assert_eq!([events.next(Kind::Service).await, events.next(Kind::Service).await], [whole.clone(), whole], "{left:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_class_kind_that_is_not_there_is_unavailable_until_it_is() {
     let missing = || Answer::Json(404, status(404, "no such resource"));
     let class = json!({ "metadata": { "name": "p" }, "spec": {} });
@@ -255,4 +268,14 @@ async fn a_secret_travels_without_its_copy_and_only_some_types_are_asked_for() {
     let asked = script.asked.lock().unwrap();
     let list = asked.iter().find(|uri| uri.contains("/secrets?")).unwrap();
     assert!(list.contains("fieldSelector=type") && list.contains("helm.sh"), "{list}");
+}
+
+#[test]
+fn what_else_is_told_of_an_object_comes_with_it() {
+    let metadata = json!({ "name": "p", "uid": "u-1", "generation": 7 });
+    let page = list(&[json!({ "metadata": metadata, "spec": {} })]).to_string();
+    let [object] = &read_list(Kind::ClassParameters, page.as_bytes()).unwrap()[..] else { panic!("one object") };
+    assert_eq!(object.provenance.uid().as_deref(), Some("u-1"), "Events name it");
+    let Ok(crate::object::Body::ClassParameters(parameters)) = &object.body else { panic!("parameters") };
+    assert_eq!(parameters.metadata.generation, Some(7), "a condition says which version was judged");
 }

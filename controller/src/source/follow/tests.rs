@@ -187,3 +187,63 @@ async fn a_directory_is_followed_as_it_is_written_to() {
     fs::remove_file(root.path().join("a.yaml")).unwrap();
     assert_eq!(next().await, ["-one"]);
 }
+
+#[test]
+fn a_directory_that_cannot_be_looked_at_costs_itself() {
+    let mut bench = Bench::new(&[("a.yaml", &service("one", 1))]);
+    fs::create_dir(bench.at("private")).unwrap();
+    bench.write("private/b.yaml", &service("two", 2));
+    assert!(bench.after(0).is_empty());
+    assert_eq!(bench.after(250), ["+two 2"]);
+    let closed = |bench: &Bench| {
+        let denied = io::Error::from(io::ErrorKind::PermissionDenied);
+        Listing { files: vec![bench.at("a.yaml")], unreadable: vec![(bench.at("private"), denied)] }
+    };
+    bench.write("a.yaml", &service("one", 11));
+    let mut seen = Vec::new();
+    for _ in 0..4 {
+        bench.now += IMPATIENCE;
+        let listing = closed(&bench);
+        seen.extend(told(&bench.scanner.look(listing, bench.now)));
+    }
+    assert_eq!(seen, ["1 problems", "+one 11"], "the rest is followed, and what it held stays");
+    fs::remove_dir_all(bench.at("private")).unwrap();
+    assert_eq!(bench.after(0), ["0 problems"]);
+    assert_eq!(bench.after(250), ["-two"]);
+}
+
+#[test]
+fn a_file_that_is_listed_and_cannot_be_looked_at_keeps_its_objects() {
+    let mut bench = Bench::new(&[("a.yaml", &service("one", 1))]);
+    fs::create_dir(bench.at("inner")).unwrap();
+    bench.write("inner/b.yaml", &service("two", 2));
+    assert!(bench.after(0).is_empty());
+    assert_eq!(bench.after(250), ["+two 2"]);
+    // A file in the place of the directory: what is below it is not missing, it cannot be asked for.
+    fs::rename(bench.at("inner"), bench.at("outer")).unwrap();
+    bench.write("inner", "");
+    let mut seen = Vec::new();
+    for _ in 0..4 {
+        bench.now += IMPATIENCE;
+        let listing = Listing { files: vec![bench.at("a.yaml"), bench.at("inner/b.yaml")], unreadable: Vec::new() };
+        seen.extend(told(&bench.scanner.look(listing, bench.now)));
+    }
+    assert_eq!(seen, ["1 problems"]);
+    fs::remove_file(bench.at("inner")).unwrap();
+    fs::rename(bench.at("outer"), bench.at("inner")).unwrap();
+    assert_eq!(bench.after(0), ["0 problems"]);
+}
+
+#[test]
+fn a_directory_that_cannot_be_listed_is_told_and_the_rest_is_read() {
+    // Longer than a path may be, and so not to be listed, also by root. It is made of two that are not.
+    let root = tempfile::tempdir().unwrap();
+    let deep = |first: &str| (0..10).fold(root.path().join(first), |path, _| path.join("d".repeat(220)));
+    let (inner, outer) = (deep("inner"), deep("outer"));
+    fs::create_dir_all(&inner).unwrap();
+    fs::create_dir_all(&outer).unwrap();
+    fs::rename(root.path().join("inner"), outer.join("inner")).unwrap();
+    fs::write(root.path().join("a.yaml"), service("one", 1)).unwrap();
+    let (_, events) = Scanner::start(root.path()).unwrap();
+    assert_eq!(told(&events), ["=one 1", "1 problems"]);
+}
