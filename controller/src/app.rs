@@ -118,6 +118,10 @@ impl App {
         for (listener, address) in [("http", http), ("https", https), ("health", health), ("admin", admin)] {
             tracing::info!(listener, %address, "listening");
         }
+        let connections = self.settings.max_connections;
+        if connections < Settings::default().max_connections {
+            tracing::warn!(connections, "the limit of open files (ulimit -n) leaves room for few connections");
+        }
     }
 
     /// Serves until a signal comes, drains, and returns what the process ends with. `serving` is called once the first table serves.

@@ -1,10 +1,13 @@
 //! Objects as sources deliver them: a reference, where it came from, and the parsed body or why it has none.
 
+mod field_lines;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+pub use field_lines::FieldLines;
 use k8s_openapi::api::core::v1::{Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::{Ingress, IngressClass};
@@ -115,7 +118,7 @@ pub enum Provenance {
         line: usize,
         /// Lines of its fields, `spec.rules[0].host` style, for diagnostics.
         #[serde(skip)]
-        fields: Arc<BTreeMap<String, usize>>,
+        fields: Arc<FieldLines>,
     },
 }
 
@@ -134,8 +137,8 @@ impl Provenance {
         let Self::File { path, position: _, line, fields } = self else { return None };
         let mut rest = field.unwrap_or_default();
         while !rest.is_empty() {
-            if let Some(found) = fields.get(rest) {
-                return Some((path, *found));
+            if let Some(found) = fields.get(*line, rest) {
+                return Some((path, found));
             }
             rest = rest.rfind(['.', '[']).and_then(|end| rest.get(..end)).unwrap_or_default();
         }
@@ -225,9 +228,9 @@ mod tests {
 
     #[test]
     fn a_field_that_is_not_written_stands_where_its_parent_does() {
-        let lines = [("spec", 2), ("spec.rules[0]", 4), ("metadata.annotations[tidegate.dev/x]", 9)];
-        let fields = lines.into_iter().map(|(field, line)| (field.to_owned(), line)).collect();
-        let provenance = Provenance::File { path: Arc::new("a.yaml".into()), position: 0, line: 1, fields: Arc::new(fields) };
+        let lines = [("metadata.annotations[tidegate.dev/x]", 9), ("spec", 2), ("spec.rules[0]", 4)];
+        let fields = Arc::new(FieldLines::new(1, lines.into_iter()));
+        let provenance = Provenance::File { path: Arc::new("a.yaml".into()), position: 0, line: 1, fields };
         for (field, line) in [
             (Some("spec.rules[0].host"), 4),
             (Some("spec.rules[1].host"), 2),

@@ -19,9 +19,6 @@ pub(super) fn connections(wanted: usize) -> usize {
 
 fn fit(wanted: usize, limit: u64) -> usize {
     let possible = usize::try_from(limit.saturating_sub(RESERVED) / PER_CONNECTION).unwrap_or(usize::MAX).max(1);
-    if possible < wanted {
-        tracing::warn!(open_files = limit, connections = possible, "the limit of open files (ulimit -n) leaves room for few connections");
-    }
     wanted.min(possible)
 }
 

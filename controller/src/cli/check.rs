@@ -14,7 +14,7 @@ use tidegate_proxy::table::SessionTickets;
 use crate::app::certificate;
 use crate::args::{CheckOptions, ClassOptions, OutputFormat};
 use crate::diagnostic::{Code, Diagnostic, Severity};
-use crate::object::{Kind, ObjectRef, Provenance};
+use crate::object::{Kind, ObjectRef};
 use crate::snapshot::Snapshot;
 use crate::source::directory::{self, Loaded};
 use crate::translate::{Options, Translator};
@@ -105,19 +105,9 @@ fn placed(diagnostic: &Diagnostic, snapshot: &Snapshot) -> Finding {
         let line = field.as_deref().and_then(|field| field.strip_prefix("line ")).and_then(|line| line.parse().ok());
         return Finding { file: Some(object.name.to_string()), line, object: None, field: None, code, severity, message, help };
     }
-    let (file, line) = match snapshot.provenance(&object) {
-        Some(Provenance::File { path, position: _, line, fields }) => {
-            let of_field = field.as_deref().and_then(|field| ancestors(field).find_map(|name| fields.get(name)));
-            (Some(path.display().to_string()), Some(*of_field.unwrap_or(line)))
-        }
-        Some(Provenance::Cluster { .. }) | None => (None, None),
-    };
+    let place = snapshot.provenance(&object).and_then(|provenance| provenance.place_of(field.as_deref()));
+    let (file, line) = place.map(|(file, line)| (file.display().to_string(), line)).unzip();
     Finding { file, line, object: Some(object), field, code, severity, message, help }
-}
-
-/// Returns a field and those that it lies in, innermost first: `a.b[0].c`, `a.b[0]`, `a.b`, `a`.
-fn ancestors(field: &str) -> impl Iterator<Item = &str> {
-    std::iter::successors(Some(field), |name| name.rfind(['.', '[']).and_then(|end| name.get(..end)))
 }
 
 impl Report {
@@ -199,10 +189,5 @@ spec:
         let report = check("kind: Ingress\napiVersion: [\n");
         let finding = report.findings.first().unwrap();
         assert_eq!((finding.code, finding.object.is_none(), finding.line.is_some()), (Code::InvalidFile, true, true), "{finding:?}");
-    }
-
-    #[test]
-    fn fields_lie_in_fields() {
-        assert_eq!(ancestors("a.b[0].c").collect::<Vec<_>>(), ["a.b[0].c", "a.b[0]", "a.b", "a"]);
     }
 }

@@ -4,7 +4,7 @@
 //! `default`, a Secret's `stringData` is merged into its `data`, and absent fields that have a default get it. What `kubectl` would not
 //! send, or the API server not accept as that kind (a boolean where a string belongs), is refused with its reason.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 use super::body;
 use super::yaml::{self, Document};
 use crate::diagnostic::{Code, Diagnostic};
-use crate::object::{Kind, Object, ObjectRef, Provenance};
+use crate::object::{FieldLines, Kind, Object, ObjectRef, Provenance};
 
 /// Bytes that a file may have.
 const MAX_FILE_BYTES: usize = 64 << 20;
@@ -65,7 +65,7 @@ impl Manifest {
             Ok(text) => text,
             Err(error) => return Self::unreadable(path, &format!("it is not UTF-8 ({error})")),
         };
-        let mut reader = Reader { path, file: file_reference(path), manifest: Self::default() };
+        let mut reader = Reader { path, file: file_reference(path), manifest: Self::default(), layouts: HashSet::new() };
         for document in yaml::documents(text) {
             match document {
                 Ok(document) => reader.take(document),
@@ -83,6 +83,8 @@ struct Reader<'a> {
     path: &'a Arc<PathBuf>,
     file: ObjectRef,
     manifest: Manifest,
+    /// What objects of one shape share.
+    layouts: HashSet<Arc<FieldLines>>,
 }
 
 impl Reader<'_> {
@@ -150,10 +152,11 @@ impl Reader<'_> {
         let value = Value::Object(fields);
         value.to_string().hash(&mut hasher);
         let position = self.manifest.objects.len();
+        let fields = FieldLines::new(line, lines.iter().map(|(name, line)| (name.as_str(), *line))).shared(&mut self.layouts);
         let object = Object {
             body: body::from_manifest(kind, api_version, &namespace, value),
             reference,
-            provenance: Provenance::File { path: Arc::clone(self.path), position, line, fields: Arc::new(lines) },
+            provenance: Provenance::File { path: Arc::clone(self.path), position, line, fields },
         };
         self.manifest.objects.push(Versioned { object, version: hasher.finish() });
     }
