@@ -12,6 +12,7 @@
 //! | [`floor`] | the bare hyper forwarder |
 //! | [`report`] | tables, raw data, plot |
 //! | [`gate`] | instructions per request, held against a budget |
+//! | [`soak`] | thousands of swaps under load, which must cost no request and no memory |
 
 pub mod backend;
 pub mod content;
@@ -24,5 +25,6 @@ pub mod peers;
 pub mod process;
 pub mod report;
 pub mod run;
+pub mod soak;
 pub mod suites;
 pub mod tls;

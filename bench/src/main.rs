@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use clap::{Parser, Subcommand};
-use tidegate_bench::{backend, floor, gate, load, run};
+use tidegate_bench::{backend, floor, gate, load, run, soak};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -22,6 +22,8 @@ struct Options {
 enum Command {
     /// Count the instructions of one request, and hold them against the budget
     Gate(gate::GateOptions),
+    /// Swap the table thousands of times under load; fail if a request does, or if memory grows
+    Soak(soak::SoakOptions),
     /// Serve as the bare hyper forwarder
     Floor(floor::FloorOptions),
     /// Serve as the backend
@@ -41,6 +43,7 @@ fn main() -> anyhow::Result<()> {
     match options.command {
         None => run::run(&options.run),
         Some(Command::Gate(options)) => gate::gate(&options),
+        Some(Command::Soak(options)) => soak::soak(&options),
         Some(Command::Floor(options)) => floor::serve(&options),
         Some(Command::Backend { address }) => backend::serve(address),
         Some(Command::Load { plan }) => load::run(&plan),

@@ -26,3 +26,11 @@ fn a_short_run_measures_tidegate_beside_the_floor() -> anyhow::Result<()> {
     assert!(fs::read_to_string(results.path().join("smoke.svg"))?.contains("tidegate</text>"));
     Ok(())
 }
+
+#[test]
+fn a_short_soak_swaps_the_table_under_load() -> anyhow::Result<()> {
+    let output = Command::new(env!("CARGO_BIN_EXE_tidegate-bench")).args(["soak", "--requests", "2000", "--swaps", "40"]).output()?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("none failed"), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    Ok(())
+}
