@@ -127,6 +127,8 @@ async fn measure(options: &ControlOptions, tools: &Tools, directory: &Path, repo
             if wanted(Suite::Endpoints) {
                 Box::pin(serving::endpoints(&arena, &tidegate, options.changes, rows)).await?;
             }
+            let memory = start::mebibytes(&tidegate);
+            rows.add("start", "after all changes", tidegate.name, vec![("PSS MiB", memory)], &[]);
         }
         if wanted(Suite::Manifests) {
             let tidegate = Subject::directory(&arena, size).await?;

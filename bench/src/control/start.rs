@@ -21,8 +21,9 @@ use crate::report::Spread;
 const ROUNDS: usize = 5;
 /// Objects that one page of a list has: as Tidegate asks for.
 const PAGE: u32 = 500;
-/// After which memory is looked at.
+/// After which memory is looked at, and after which again in the last round.
 const SETTLE: Duration = Duration::from_secs(2);
+const LONG: Duration = Duration::from_secs(15);
 
 /// Measures both, in turn.
 pub(super) async fn start(arena: &Arena, size: usize, rows: &mut Rows<'_>) -> anyhow::Result<()> {
@@ -31,7 +32,7 @@ pub(super) async fn start(arena: &Arena, size: usize, rows: &mut Rows<'_>) -> an
             .map(|name| (name, Vec::new()));
     // What was not read for a while is slow the first time.
     bare(arena, size)?;
-    for _ in 0..ROUNDS {
+    for round in 0..ROUNDS {
         let [bare_wall, bare_cpu] = bare(arena, size)?;
         let begun = Instant::now();
         let mut tidegate = Subject::unready_tidegate(arena)?;
@@ -39,15 +40,25 @@ pub(super) async fn start(arena: &Arena, size: usize, rows: &mut Rows<'_>) -> an
         let wall = begun.elapsed().as_secs_f64();
         let cpu = Duration::from_nanos(tidegate.process.used().nanos).as_secs_f64();
         tokio::time::sleep(SETTLE).await;
-        #[expect(clippy::cast_precision_loss, reason = "memory in KiB is far below 2^52")]
-        let memory = tidegate.process.pss_kib() as f64 / 1024.0;
-        let round = [wall, cpu, bare_wall, bare_cpu, wall / bare_wall, cpu / bare_cpu, memory];
-        figures.iter_mut().zip(round).for_each(|((_, values), value)| values.push(value));
+        let memory = mebibytes(&tidegate);
+        let measured = [wall, cpu, bare_wall, bare_cpu, wall / bare_wall, cpu / bare_cpu, memory];
+        figures.iter_mut().zip(measured).for_each(|((_, values), value)| values.push(value));
+        if round + 1 == ROUNDS
+            && let Some((_, values)) = figures.last_mut()
+        {
+            tokio::time::sleep(LONG).await;
+            values.push(mebibytes(&tidegate));
+        }
     }
     let medians = figures.iter().filter_map(|(name, values)| Some((*name, Spread::of(values.iter().copied())?.median))).collect();
     let ratios = figures.iter().find(|(name, _)| *name == "÷ bare client, CPU").map_or(&[][..], |(_, values)| values);
     rows.add("start", "start until ready", "tidegate", medians, ratios);
     Ok(())
+}
+
+#[expect(clippy::cast_precision_loss, reason = "memory in KiB is far below 2^52")]
+pub(super) fn mebibytes(subject: &Subject) -> f64 {
+    subject.process.pss_kib() as f64 / 1024.0
 }
 
 /// Runs a bare client; returns its wall and processor time in seconds.
