@@ -107,6 +107,7 @@ impl Arena {
                 .buffer_unordered(AT_ONCE)
                 .try_collect::<Vec<()>>()
                 .await?;
+            eprintln!("  {kind}: {size} after {:.0} s", begun.elapsed().as_secs_f64());
         }
         self.size = size;
         eprintln!("{size} Ingresses, Services and EndpointSlices: {:.0} s", begun.elapsed().as_secs_f64());

@@ -2,11 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use anyhow::ensure;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams};
 use serde_json::{Value, json};
 
-use super::arena::{Arena, OTHER_PORT, PORT, SECRETS, create, host, ingress, secret, slice};
+use super::arena::{Arena, SECRETS, create, host, ingress, secret, slice};
 use super::report::Rows;
 use super::subjects::Subject;
 use crate::report::Spread;
@@ -50,6 +51,7 @@ pub(super) async fn cost(arena: &Arena, tidegate: &Subject, changes: usize, rows
     }
     for (kind, costs) in &costs {
         if let Some(spread) = Spread::of(costs.iter().copied()) {
+            ensure!(spread.min > 0.0, "{kind}: the changes changed nothing");
             rows.add("cost", kind, tidegate.name, vec![("CPU µs", spread.median), ("least", spread.min), ("greatest", spread.max)], costs);
         }
     }
@@ -108,7 +110,8 @@ fn prepare(arena: &Arena, kind: &str, numbers: std::ops::Range<usize>, size: usi
         "slice changed" => (
             "EndpointSlice",
             Box::new(|number| {
-                let port = if number / (size - 1) % 2 == 0 { OTHER_PORT } else { PORT };
+                // Another port than any size before has written.
+                let port = 20_000 + u16::try_from((size * 7 + number) % 40_000)?;
                 Ok(Change::Merge(format!("service-{}", number % (size - 1)), slice(number % (size - 1), port)))
             }),
         ),
@@ -129,6 +132,6 @@ fn added(number: usize, size: usize) -> Value {
 
 /// Another path for an Ingress.
 fn changed(number: usize, size: usize) -> Value {
-    let whole = ingress("", &host(number % size), &format!("/changed-{number}"), number % size);
+    let whole = ingress("", &host(number % size), &format!("/changed-{size}-{number}"), number % size);
     json!({"spec": {"rules": whole.pointer("/spec/rules")}})
 }
