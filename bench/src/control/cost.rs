@@ -106,7 +106,9 @@ impl Change {
 fn prepare(arena: &Arena, kind: &str, numbers: std::ops::Range<usize>, size: usize) -> anyhow::Result<(Api<DynamicObject>, Vec<Change>)> {
     let (object, change): (_, Box<dyn Fn(usize) -> anyhow::Result<Change>>) = match kind {
         "Ingress added" => ("Ingress", Box::new(|number| Ok(Change::Create(added(number, size))))),
-        "Ingress changed" => ("Ingress", Box::new(|number| Ok(Change::Merge(format!("ingress-{}", number % size), changed(number, size))))),
+        "Ingress changed" => {
+            ("Ingress", Box::new(|number| Ok(Change::Merge(format!("ingress-{}", number % (size - 1)), changed(number, size)))))
+        }
         "slice changed" => (
             "EndpointSlice",
             Box::new(|number| {
@@ -130,8 +132,9 @@ fn added(number: usize, size: usize) -> Value {
     ingress(&format!("cost-{number}"), &format!("cost-{number}.bench.test"), "/", size - 1)
 }
 
-/// Another path for an Ingress.
+/// Another path for an Ingress; never the last, which is the one that is asked.
 fn changed(number: usize, size: usize) -> Value {
-    let whole = ingress("", &host(number % size), &format!("/changed-{size}-{number}"), number % size);
+    let service = number % (size - 1);
+    let whole = ingress("", &host(service), &format!("/changed-{size}-{number}"), service);
     json!({"spec": {"rules": whole.pointer("/spec/rules")}})
 }

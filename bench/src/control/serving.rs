@@ -24,6 +24,9 @@ use super::subjects::Subject;
 /// Between two changes, so that each is alone.
 const REST: Duration = Duration::from_millis(30);
 const PATIENCE: Duration = Duration::from_secs(30);
+/// After which no more changes are made, if there were enough.
+const LONG_ENOUGH: Duration = Duration::from_secs(60);
+const ENOUGH: usize = 10;
 /// Endpoints that change in a second, and how many writes of them may be under way.
 const CHURN: u64 = 50;
 const UNDER_WAY: usize = 32;
@@ -83,8 +86,12 @@ pub(super) async fn ingresses(arena: &Arena, subject: &Subject, changes: usize, 
     let churning = (churn == Churn::Yes).then(|| start_churn(arena, rows.size)).transpose()?;
     watch.heard("ingress-0").await?;
     let (mut serving, mut hearing) = (Vec::new(), Vec::new());
+    let start = Instant::now();
     // The first ones warm up.
     for change in 0..changes + 5 {
+        if serving.len() >= ENOUGH && start.elapsed() > LONG_ENOUGH {
+            break;
+        }
         let name = format!("new-{change}");
         watch.heard.lock().unwrap_or_else(PoisonError::into_inner).remove(&name);
         let host = format!("{name}.bench.test");
@@ -111,6 +118,7 @@ pub(super) async fn ingresses(arena: &Arena, subject: &Subject, changes: usize, 
         ("÷ bare watch, p50", ratio(0.5)),
         ("÷ bare watch, p99", ratio(0.99)),
     ];
+    figures.push(("changes", f64::from(u32::try_from(serving.len())?)));
     figures.extend(churned.map(|rate| ("slices a second", rate)));
     let what = if churn == Churn::Yes { "Ingress added, endpoints changing" } else { "Ingress added" };
     rows.add("serving", what, subject.name, figures, &serving);
