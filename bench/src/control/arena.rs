@@ -137,10 +137,10 @@ fn address(number: usize) -> String {
     format!("10.1.{}.{}", number / 250, number % 250 + 1)
 }
 
-/// Returns a Service.
+/// Returns a Service; headless, since the API server gives out some thirty addresses a second and no proxy here uses them.
 pub(super) fn service(number: usize) -> Value {
     json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": format!("service-{number}")},
-        "spec": {"ports": [{"port": 80, "targetPort": PORT}]}})
+        "spec": {"clusterIP": "None", "ports": [{"port": 80, "targetPort": PORT}]}})
 }
 
 /// Returns the slice of a Service, with its endpoint on this port.
