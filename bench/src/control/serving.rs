@@ -104,7 +104,10 @@ pub(super) async fn ingresses(arena: &Arena, subject: &Subject, changes: usize, 
             serving.push(millis(served));
             hearing.push(millis(heard));
         }
+        // It is gone before the next one comes, which would wait for that too.
+        let probe = Probe::start(subject.http, host, |answer| answer.status != 200).await?;
         api.delete(&name, &DeleteParams::default()).await?;
+        probe.end().await?;
         tokio::time::sleep(REST).await;
     }
     let churned = churning.map(|churn| churn.rate());
