@@ -12,9 +12,12 @@
 //! | [`floor`] | the bare hyper forwarder |
 //! | [`report`] | tables, raw data, plot |
 //! | [`gate`] | instructions per request, held against a budget |
+//! | [`control`] | what a change of the cluster costs, and how soon it serves |
+//! | [`soak`] | thousands of swaps under load, which must cost no request and no memory |
 
 pub mod backend;
 pub mod content;
+pub mod control;
 pub mod floor;
 pub mod gate;
 pub mod head;
@@ -24,5 +27,6 @@ pub mod peers;
 pub mod process;
 pub mod report;
 pub mod run;
+pub mod soak;
 pub mod suites;
 pub mod tls;

@@ -120,6 +120,10 @@ pub struct Contestant {
     pub http: SocketAddr,
     /// Where it serves https.
     pub https: SocketAddr,
+    /// Where its admin pages are, if it is Tidegate.
+    pub admin: SocketAddr,
+    /// Its own files.
+    pub directory: PathBuf,
     /// Its process.
     pub process: Process,
     /// How long it took to serve the last of its hosts.
@@ -178,7 +182,16 @@ impl Ground {
         let begun = Instant::now();
         let log = place.directory.join("output");
         let process = Process::start(command, &log)?;
-        let mut contestant = Contestant { peer, site, http: place.http, https: place.https, process, start: Duration::ZERO };
+        let mut contestant = Contestant {
+            peer,
+            site,
+            http: place.http,
+            https: place.https,
+            admin: place.other[1],
+            directory: place.directory.clone(),
+            process,
+            start: Duration::ZERO,
+        };
         let last = site.hosts().name(site.hosts - 1);
         while !answers(place.http, &last) || TcpStream::connect(place.https).is_err() {
             if !contestant.process.runs() || begun.elapsed() > START {
@@ -221,7 +234,8 @@ pub fn free_address() -> anyhow::Result<SocketAddr> {
     Ok(address)
 }
 
-fn answers(address: SocketAddr, host: &str) -> bool {
+/// Tells whether a host's small download is answered with 200.
+pub fn answers(address: SocketAddr, host: &str) -> bool {
     let answer = || -> std::io::Result<bool> {
         let mut stream = TcpStream::connect(address)?;
         stream.set_read_timeout(Some(Duration::from_secs(2)))?;

@@ -26,3 +26,34 @@ fn a_short_run_measures_tidegate_beside_the_floor() -> anyhow::Result<()> {
     assert!(fs::read_to_string(results.path().join("smoke.svg"))?.contains("tidegate</text>"));
     Ok(())
 }
+
+#[test]
+fn a_short_soak_swaps_the_table_under_load() -> anyhow::Result<()> {
+    let output = Command::new(env!("CARGO_BIN_EXE_tidegate-bench")).args(["soak", "--requests", "2000", "--swaps", "40"]).output()?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("none failed"), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    Ok(())
+}
+
+#[test]
+fn a_short_run_measures_changes_of_a_cluster() -> anyhow::Result<()> {
+    if std::env::var_os("TIDEGATE_TEST_CLUSTER").is_some_and(|value| value == "off") {
+        println!("LEFT OUT, as TIDEGATE_TEST_CLUSTER=off asks");
+        return Ok(());
+    }
+    let results = tempfile::tempdir()?;
+    let status = Command::new(env!("CARGO_BIN_EXE_tidegate-bench"))
+        .args(["control", "--sizes", "25,30", "--changes", "5", "--only", "start,cost,serving,endpoints", "--results"])
+        .arg(results.path())
+        .status()?;
+    assert!(status.success());
+    let tables = fs::read_to_string(results.path().join("control.md"))?;
+    for row in [
+        "| CPU of a change: Secret rotated, 30 ÷ 25 Ingresses |",
+        "| endpoint replaced | tidegate | 30 |",
+        "| start until ready | tidegate | 25 |",
+    ] {
+        assert!(tables.contains(row), "{row} is not in\n{tables}");
+    }
+    Ok(())
+}
