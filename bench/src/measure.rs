@@ -156,7 +156,7 @@ fn idle(ground: &Ground, contestant: &Contestant, plan: &Plan, connections: usiz
     BufReader::new(held.0.stdout.take().context("no output")?).read_line(&mut line)?;
     right(serde_json::from_str(&line).context("the generator failed")?)?;
     // What a proxy does with a connection only once it has been idle for a while counts.
-    std::thread::sleep(Duration::from_secs(3));
+    std::thread::sleep(Duration::from_secs(8));
     let after = contestant.process.pss_kib();
     drop(held);
     #[expect(clippy::cast_precision_loss, reason = "memory in KiB is far below 2^52")]

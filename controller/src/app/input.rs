@@ -82,7 +82,13 @@ fn directory(root: &Path, namespaces: Vec<Arc<str>>, events: mpsc::Sender<Source
     let (all, mut reported) = mpsc::channel(AHEAD);
     watch_over(follow::follow(root, all)?, &mut running);
     running.spawn(async move {
-        while let Some(event) = reported.recv().await {
+        loop {
+            let event = tokio::select! {
+                event = reported.recv() => event,
+                // Nobody listens any more: a directory in which nothing changes would not find out.
+                () = events.closed() => return,
+            };
+            let Some(event) = event else { return };
             let Some(event) = only_in(&namespaces, event) else { continue };
             if events.send(event).await.is_err() {
                 return;
