@@ -2,13 +2,13 @@
 //!
 //! | module | what it is for |
 //! |---|---|
-//! | [`arena`] | the API server, its objects, and the backends |
-//! | [`subjects`] | Tidegate and Traefik, started over the cluster or over a directory |
-//! | [`probe`] | when a proxy's answer changes |
-//! | [`serving`] | from a write to the first request that it serves, beside a bare watch |
-//! | [`cost`] | processor time of a change |
+//! | `arena` | the API server, its objects, and the backends |
+//! | `subjects` | Tidegate and Traefik, started over the cluster or over a directory |
+//! | `probe` | when a proxy's answer changes |
+//! | `serving` | from a write to the first request that it serves, beside a bare watch |
+//! | `cost` | processor time of a change |
 //! | [`start`] | the start with everything there, beside a bare client |
-//! | [`report`] | tables and raw data |
+//! | `report` | tables and raw data |
 
 mod arena;
 mod cost;
