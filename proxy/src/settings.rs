@@ -17,7 +17,7 @@ pub struct Settings {
     pub drain_min: Duration,
     /// How long requests in flight may take after the start of a drain. Default 240 s.
     pub drain_max: Duration,
-    /// Idle HTTP/1.1 connections to endpoints that each worker keeps, all endpoints together; those idle for longest go first. Default 512.
+    /// Idle HTTP/1.1 connections to endpoints that each worker keeps, all endpoints together; those idle for longest go first. Default 2,048.
     pub idle_connections: usize,
     /// How long an idle connection to an endpoint is kept. Default 30 s.
     pub upstream_idle: Duration,
@@ -48,7 +48,7 @@ impl Default for Settings {
             max_connections: 65_536,
             drain_min: Duration::from_secs(10),
             drain_max: Duration::from_secs(240),
-            idle_connections: 512,
+            idle_connections: 2048,
             upstream_idle: Duration::from_secs(30),
             reason_header: false,
             access_log: AccessLog::default(),
