@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use http::header::HOST;
 use http::request::Parts;
-use http::{HeaderValue, Request, Response, StatusCode, Uri, Version};
+use http::{HeaderValue, Response, StatusCode, Uri, Version};
 use http_body::Body as _;
 use tokio::time::Instant;
 
@@ -29,7 +29,8 @@ use crate::observe::{ClientFacts, Record};
 use crate::table::Backend;
 use crate::upstream::Wanted;
 use answer::ReasonHeader;
-use dispatch::{Answered, Head, Outgoing, dispatch};
+use client::Memo;
+use dispatch::{Answered, Outgoing, dispatch};
 use facts::Facts;
 use headers::Seen;
 use upgrade::{Tunnel, Upgrade};
@@ -76,10 +77,10 @@ impl Connection {
 }
 
 /// Serves one request. It never fails: what goes wrong becomes an answer with a [`Reason`]. Must run where `spawn_local` works.
-pub async fn forward(worker: &Worker, connection: &Connection, request: Request<Body>) -> Response<Body> {
-    let (parts, body) = request.into_parts();
+/// What it needs of the head it takes out of `parts`, which stay with the caller so that they are not moved from hand to hand.
+pub async fn forward(worker: &Worker, connection: &Connection, parts: &mut Parts, body: Body) -> Response<Body> {
     let method = parts.method.clone();
-    let mut record = Record::begin(&worker.observer, connection.facts(), &parts);
+    let mut record = Record::begin(&worker.observer, connection.facts(), parts);
     match serve(worker, connection, parts, body, &mut record).await {
         Ok(Served::Response(mut response)) => {
             record.status(response.status());
@@ -115,12 +116,12 @@ enum Served {
 }
 
 /// The life of a request: read, look up, filter, send, and the way back.
-async fn serve(worker: &Worker, connection: &Connection, mut parts: Parts, body: Body, record: &mut Record) -> Result<Served, Answer> {
+async fn serve(worker: &Worker, connection: &Connection, parts: &mut Parts, body: Body, record: &mut Record) -> Result<Served, Answer> {
     let now = Instant::from_std(record.started());
-    let found = worker.find(&parts, connection, record)?;
-    let body_limit = filter(&parts, &found, &body)?;
-    let host = host_field(&parts, found.facts.authority)?;
-    let rewritten = rewritten_target(&parts, &found.facts.path)?;
+    let found = worker.find(parts, connection, record)?;
+    let body_limit = filter(parts, &found, &body)?;
+    let host = host_field(&found.facts, &worker.memo)?;
+    let rewritten = rewritten_target(parts, &found.facts.path)?;
     let Found { facts: Facts { seen, .. }, route, client, trust, body_timeout, .. } = found;
     let backend = match &route.backend {
         Backend::Forward(forward) => forward,
@@ -129,26 +130,28 @@ async fn serve(worker: &Worker, connection: &Connection, mut parts: Parts, body:
     record.service(&backend.service);
 
     let seen = seen.judged(trust);
-    let upgrade = Upgrade::of(&mut parts, seen);
+    let upgrade = Upgrade::of(parts, seen);
     let trailers = headers::clean_request(&mut parts.headers, seen);
     if !seen.has(Seen::HOST) {
         parts.headers.insert(HOST, host.clone());
     }
     if let Some(upgrade) = &upgrade {
-        upgrade.ask(&mut parts);
+        upgrade.ask(parts);
     }
     let untold = parts.headers.len();
     let told = client.told(&parts.headers, seen, connection.client_ip(), host, &worker.memo);
     told.write(&mut parts.headers, &worker.memo);
-    record.request_id(&told.id);
+    record.request_id(|| parts.headers.get(&headers::X_REQUEST_ID).cloned());
 
     let upload = (!body.is_end_stream()).then(|| Upload::new(body, &worker.clock, body_timeout, now));
     if let (Some(upload), Some(bytes)) = (&upload, body_limit) {
         upload.limit(bytes);
     }
     let wanted = if upgrade.is_some() { Wanted::Http1 } else { Wanted::Any };
-    let head = Head { method: parts.method, target: rewritten.unwrap_or(parts.uri), headers: parts.headers };
-    let mut outgoing = Outgoing { head, untold, told, upload, trailers, wanted };
+    if let Some(rewritten) = rewritten {
+        parts.uri = rewritten;
+    }
+    let mut outgoing = Outgoing { head: parts, untold, told, upload, trailers, wanted };
     let answered = dispatch(worker, backend, &mut outgoing, record, now).await;
     let Answered { mut response, channel } = match answered {
         Ok(answered) => answered,
@@ -217,10 +220,10 @@ fn filter(parts: &Parts, found: &Found<'_>, body: &Body) -> Result<Option<u64>, 
 }
 
 /// Returns `Host` as the client wrote it.
-fn host_field(parts: &Parts, authority: &str) -> Result<HeaderValue, Answer> {
-    match parts.headers.get(HOST) {
+fn host_field(facts: &Facts<'_>, memo: &Memo) -> Result<HeaderValue, Answer> {
+    match facts.host_field {
         Some(host) => Ok(host.clone()),
-        None => HeaderValue::from_str(authority).map_err(|_| Answer::from(Reason::BadHost)),
+        None => memo.authority(facts.authority).ok_or_else(|| Answer::from(Reason::BadHost)),
     }
 }
 
@@ -239,6 +242,8 @@ fn rewritten_target(parts: &Parts, path: &RequestPath<'_>) -> Result<Option<Uri>
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
+    use http::Request;
+
     use super::*;
     use crate::model::normalize;
 

@@ -68,7 +68,7 @@ impl Client {
     /// Returns what the backend is to be told, with the request's ID. `host` is what the client sent as `Host`.
     pub(super) fn told(self, headers: &HeaderMap, seen: Seen, peer: IpAddr, host: HeaderValue, memo: &Memo) -> Told {
         let sent = if seen.has(Seen::REQUEST_ID) { headers.get(&X_REQUEST_ID).filter(|id| is_request_id(id)).cloned() } else { None };
-        Told { id: sent.unwrap_or_else(|| memo.request_id()), client: self, peer, host }
+        Told { id: sent.map_or_else(|| RequestId::Made(memo.request_id()), RequestId::Sent), client: self, peer, host }
     }
 }
 
@@ -78,14 +78,31 @@ pub(super) struct Told {
     client: Client,
     peer: IpAddr,
     host: HeaderValue,
-    /// The request's ID.
-    pub(super) id: HeaderValue,
+    id: RequestId,
+}
+
+/// A request's ID.
+#[derive(Debug)]
+enum RequestId {
+    /// The client's own.
+    Sent(HeaderValue),
+    /// Ours: a field is made of it when it is written, since most are written once.
+    Made([u8; 32]),
+}
+
+impl RequestId {
+    fn field(&self) -> HeaderValue {
+        match self {
+            Self::Sent(field) => field.clone(),
+            Self::Made(digits) => HeaderValue::from_bytes(digits).unwrap_or(HTTP),
+        }
+    }
 }
 
 impl Told {
     /// Writes it, in place of what the client said of itself.
     pub(super) fn write(&self, headers: &mut HeaderMap, memo: &Memo) {
-        headers.insert(X_REQUEST_ID, self.id.clone());
+        headers.insert(X_REQUEST_ID, self.id.field());
         let address = memo.address(self.client.address);
         let scheme = match self.client.scheme {
             Scheme::Http => HTTP,
@@ -105,12 +122,15 @@ impl Told {
 const ADDRESSES: usize = 256;
 /// How many ports: those of the listeners, as a rule.
 const PORTS: usize = 8;
+/// How many authorities of HTTP/2, where every request names its own and one after the other names the same.
+const AUTHORITIES: usize = 256;
 
 /// Values that a worker writes again and again, and its source of request IDs.
 #[derive(Debug)]
 pub(super) struct Memo {
     addresses: RefCell<Vec<(IpAddr, HeaderValue)>>,
     ports: RefCell<Vec<(u16, HeaderValue)>>,
+    authorities: RefCell<Vec<HeaderValue>>,
     random: Cell<[u64; 2]>,
 }
 
@@ -121,6 +141,7 @@ impl Memo {
         Self {
             addresses: RefCell::new(vec![(unspecified, written(unspecified)); ADDRESSES]),
             ports: RefCell::new(vec![(0, written(0)); PORTS]),
+            authorities: RefCell::new(vec![written(""); AUTHORITIES]),
             random: Cell::new([seed() | 1, seed()]),
         }
     }
@@ -138,8 +159,20 @@ impl Memo {
         remembered(&mut self.ports.borrow_mut(), usize::from(port) % PORTS, port)
     }
 
-    /// Makes an ID of 128 random bits. They tell requests apart; they are no secret.
-    fn request_id(&self) -> HeaderValue {
+    /// Returns an authority as the value of a field; `None` if it cannot be one.
+    pub(super) fn authority(&self, text: &str) -> Option<HeaderValue> {
+        // Names of one cluster differ most in their first letters and in their length.
+        let place = text.bytes().take(8).fold(text.len(), |sum, byte| sum.wrapping_mul(31).wrapping_add(usize::from(byte)));
+        let mut known = self.authorities.borrow_mut();
+        let Some(value) = known.get_mut(place % AUTHORITIES) else { return HeaderValue::from_str(text).ok() };
+        if value.as_bytes() != text.as_bytes() {
+            *value = HeaderValue::from_str(text).ok()?;
+        }
+        Some(value.clone())
+    }
+
+    /// Makes an ID of 128 random bits, in hexadecimal digits. They tell requests apart; they are no secret.
+    fn request_id(&self) -> [u8; 32] {
         const DIGITS: [u8; 16] = *b"0123456789abcdef";
         let digit = |four_bits: u8| DIGITS.get(usize::from(four_bits & 15)).copied().unwrap_or(b'0');
         let mut text = [0; 32];
@@ -147,7 +180,7 @@ impl Memo {
         for (place, byte) in text.as_chunks_mut().0.iter_mut().zip(bytes) {
             *place = [digit(byte >> 4), digit(byte)];
         }
-        HeaderValue::from_bytes(&text).unwrap_or(HTTP)
+        text
     }
 
     /// Steps xoroshiro128++ (Blackman and Vigna).
@@ -334,5 +367,12 @@ mod tests {
             }
         }
         assert_eq!([80, 88, 0, 443].map(|port| memo.port(port)), ["80", "88", "0", "443"]);
+        for _ in 0..2 {
+            for number in 0..1_000 {
+                let authority = format!("host-{number}.test:{number}");
+                assert_eq!(memo.authority(&authority).unwrap(), authority);
+            }
+        }
+        assert_eq!(memo.authority("a\n"), None);
     }
 }

@@ -1,12 +1,13 @@
 //! Sends a request to a backend: picks an endpoint, sends, waits for the head, and tries again where that is allowed.
 
 use std::future::poll_fn;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::task::Poll;
 
 use http::header::{HOST, TE, TRANSFER_ENCODING};
+use http::request::Parts;
 use http::uri::{Authority, Scheme};
-use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri};
+use http::{HeaderValue, Request, Response, Uri};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
@@ -25,9 +26,9 @@ const CHUNKED: HeaderValue = HeaderValue::from_static("chunked");
 
 /// A request as it goes to a backend, whatever the protocol.
 #[derive(Debug)]
-pub(super) struct Outgoing {
-    /// Method, origin-form target and headers, as HTTP/1.1 has them.
-    pub(super) head: Head,
+pub(super) struct Outgoing<'r> {
+    /// Method, origin-form target and headers, as HTTP/1.1 has them. They are taken out when they are sent.
+    pub(super) head: &'r mut Parts,
     /// How many of its fields, the first, say more than what the backend is told of the client.
     pub(super) untold: usize,
     /// What it is told.
@@ -38,14 +39,6 @@ pub(super) struct Outgoing {
     pub(super) trailers: bool,
     /// What HTTP it can be sent with.
     pub(super) wanted: Wanted,
-}
-
-/// What of a request can be sent again.
-#[derive(Debug, Default)]
-pub(super) struct Head {
-    pub(super) method: Method,
-    pub(super) target: Uri,
-    pub(super) headers: HeaderMap,
 }
 
 /// A response's head, and the connection that its body comes on.
@@ -62,7 +55,7 @@ pub(super) struct Answered {
 pub(super) async fn dispatch(
     worker: &Worker,
     backend: &Forward,
-    outgoing: &mut Outgoing,
+    outgoing: &mut Outgoing<'_>,
     record: &mut Record,
     mut now: Instant,
 ) -> Result<Answered, ProxyError> {
@@ -78,12 +71,12 @@ pub(super) async fn dispatch(
             return Err(failure.unwrap_or_else(|| ProxyError::new(Reason::NoEndpoints)));
         };
         let pool = worker.pools.endpoint(upstream, &endpoint);
-        record.attempt(endpoint.at.address, &endpoint.at.name);
         if failure.is_some() {
             metrics.upstream_retry();
             // What the tries before took is not this endpoint's doing.
             now = Instant::now();
         }
+        record.attempt(endpoint.at.address, &endpoint.at.name, now.into_std());
         let channel = match if spared { None } else { pool.reuse(outgoing.wanted) } {
             Some(channel) => {
                 metrics.upstream_reuse();
@@ -112,7 +105,7 @@ pub(super) async fn dispatch(
             Version::Http1 => Replay::Forget,
             Version::Http2 => Replay::Keep,
         };
-        record.connected();
+        record.connected(now.into_std());
         let error = match outgoing.send(&channel, replay, backend, worker, now).await {
             Ok(response) => {
                 record.answered(response.status());
@@ -151,7 +144,7 @@ fn connect_label(reason: Reason) -> UpstreamConnect {
     }
 }
 
-impl Outgoing {
+impl Outgoing<'_> {
     /// Sends it once. Afterwards the head is here again if the request may be sent again.
     async fn send(
         &mut self,
@@ -166,16 +159,15 @@ impl Outgoing {
             Some(upload) => Body::Upload(upload.attempt(replay, now).ok_or_else(|| ProxyError::new(Reason::UpstreamReset))?),
         };
         let saved = match replay {
-            Replay::Keep => Some(SavedHead::of(&self.head, self.untold, &worker.saved_heads)),
+            Replay::Keep => Some(SavedHead::of(self.head, self.untold, &worker.saved_heads)),
             Replay::Forget => None,
         };
-        let head = std::mem::take(&mut self.head);
         let request = match channel.version() {
-            Version::Http1 => head.into_http1(body),
-            Version::Http2 => head.into_http2(body, backend.upstream.key.protocol, self.trailers)?,
+            Version::Http1 => http1(self.head, body),
+            Version::Http2 => http2(self.head, body, backend.upstream.key.protocol, self.trailers)?,
         };
-        let answered = wait(channel.send(request), self.upload.as_ref(), backend.timeouts, worker, now).await;
-        match answered {
+        let sending = pin!(channel.send(request));
+        match wait(sending, self.upload.as_ref(), backend.timeouts, worker, now).await {
             Ok(response) => {
                 if let Some(upload) = &self.upload {
                     upload.settle();
@@ -185,10 +177,13 @@ impl Outgoing {
             Err((error, returned)) => {
                 match (saved, returned) {
                     (Some(saved), _) => {
-                        self.head = saved.restore().ok_or_else(|| ProxyError::new(Reason::Internal))?;
+                        saved.restore(self.head).ok_or_else(|| ProxyError::new(Reason::Internal))?;
                         self.told.write(&mut self.head.headers, &worker.memo);
                     }
-                    (None, Some(request)) => self.head = Head::returned(*request),
+                    (None, Some(request)) => {
+                        *self.head = request.into_parts().0;
+                        self.head.headers.remove(TRANSFER_ENCODING);
+                    }
                     (None, None) => {}
                 }
                 Err(error)
@@ -197,63 +192,58 @@ impl Outgoing {
     }
 }
 
-impl Head {
-    fn into_http1(self, body: Body) -> Request<Body> {
-        let known = http_body::Body::size_hint(&body).exact().is_some();
-        let mut request = Request::new(body);
-        *request.method_mut() = self.method;
-        *request.uri_mut() = self.target;
-        *request.headers_mut() = self.headers;
-        if !known {
-            // hyper would leave the body of a GET out.
-            request.headers_mut().insert(TRANSFER_ENCODING, CHUNKED);
-        }
-        request
+/// Takes the request out of its head, in the form of HTTP/1.1.
+fn http1(head: &mut Parts, body: Body) -> Request<Body> {
+    let known = http_body::Body::size_hint(&body).exact().is_some();
+    let mut request = taken(head, body);
+    if !known {
+        // hyper would leave the body of a GET out.
+        request.headers_mut().insert(TRANSFER_ENCODING, CHUNKED);
     }
+    request
+}
 
-    /// Brings it into the form of HTTP/2: the authority in the target, no `Host`.
-    fn into_http2(mut self, body: Body, protocol: UpstreamProtocol, trailers: bool) -> Result<Request<Body>, ProxyError> {
-        let unfit = |_| ProxyError::new(Reason::BadHost);
-        let host = self.headers.remove(HOST);
-        let authority = host.as_ref().map_or(b"".as_slice(), HeaderValue::as_bytes);
-        let mut target = self.target.into_parts();
-        target.authority = Some(Authority::try_from(authority).map_err(unfit)?);
-        target.scheme = Some(match protocol {
-            UpstreamProtocol::Http1 | UpstreamProtocol::H2c => Scheme::HTTP,
-            UpstreamProtocol::Https | UpstreamProtocol::H2 => Scheme::HTTPS,
-        });
-        if trailers {
-            self.headers.insert(TE, TRAILERS);
-        }
-        let mut request = Request::new(body);
-        *request.method_mut() = self.method;
-        *request.uri_mut() = Uri::from_parts(target).map_err(|_| ProxyError::new(Reason::BadPath))?;
-        *request.version_mut() = http::Version::HTTP_2;
-        *request.headers_mut() = self.headers;
-        Ok(request)
+/// Takes it out in the form of HTTP/2: the authority in the target, no `Host`.
+fn http2(head: &mut Parts, body: Body, protocol: UpstreamProtocol, trailers: bool) -> Result<Request<Body>, ProxyError> {
+    let unfit = |_| ProxyError::new(Reason::BadHost);
+    let host = head.headers.remove(HOST);
+    let authority = host.as_ref().map_or(b"".as_slice(), HeaderValue::as_bytes);
+    let mut target = std::mem::take(&mut head.uri).into_parts();
+    target.authority = Some(Authority::try_from(authority).map_err(unfit)?);
+    target.scheme = Some(match protocol {
+        UpstreamProtocol::Http1 | UpstreamProtocol::H2c => Scheme::HTTP,
+        UpstreamProtocol::Https | UpstreamProtocol::H2 => Scheme::HTTPS,
+    });
+    head.uri = Uri::from_parts(target).map_err(|_| ProxyError::new(Reason::BadPath))?;
+    if trailers {
+        head.headers.insert(TE, TRAILERS);
     }
+    let mut request = taken(head, body);
+    *request.version_mut() = http::Version::HTTP_2;
+    Ok(request)
+}
 
-    fn returned(request: Request<Body>) -> Self {
-        let (mut parts, _) = request.into_parts();
-        parts.headers.remove(TRANSFER_ENCODING);
-        Self { method: parts.method, target: parts.uri, headers: parts.headers }
-    }
+fn taken(head: &mut Parts, body: Body) -> Request<Body> {
+    let mut request = Request::new(body);
+    std::mem::swap(request.method_mut(), &mut head.method);
+    std::mem::swap(request.uri_mut(), &mut head.uri);
+    std::mem::swap(request.headers_mut(), &mut head.headers);
+    request
 }
 
 type Failure = (ProxyError, Option<Box<Request<Body>>>);
 
 /// Waits for the head of the response: as long as the client sends, then for the read timeout.
-async fn wait(
-    sending: impl Future<Output = Result<Response<Incoming>, Unanswered>>,
+fn wait(
+    mut sending: Pin<&mut impl Future<Output = Result<Response<Incoming>, Unanswered>>>,
     upload: Option<&Upload>,
     timeouts: Timeouts,
     worker: &Worker,
     now: Instant,
-) -> Result<Response<Incoming>, Failure> {
-    let mut sending = pin!(sending);
+) -> impl Future<Output = Result<Response<Incoming>, Failure>> {
     let mut deadline = worker.clock.deadline();
     deadline.set(now + if upload.is_some() { timeouts.read.min(timeouts.send) } else { timeouts.read });
-    poll_fn(|cx| {
+    poll_fn(move |cx| {
         if let Poll::Ready(answered) = sending.as_mut().poll(cx) {
             return Poll::Ready(answered.map_err(|unanswered| match upload.and_then(Upload::failed) {
                 Some(reason) => (ProxyError::new(reason).with_source(unanswered.error), None),
@@ -280,5 +270,4 @@ async fn wait(
         }
         Poll::Pending
     })
-    .await
 }

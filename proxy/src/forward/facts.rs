@@ -17,6 +17,8 @@ pub(super) struct Facts<'r> {
     pub(super) host: Cow<'r, str>,
     /// Host and port as the client wrote them.
     pub(super) authority: &'r str,
+    /// `Host`, if the client sent it.
+    pub(super) host_field: Option<&'r HeaderValue>,
     /// The path in normal form.
     pub(super) path: RequestPath<'r>,
     /// Path and query as the client wrote them.
@@ -48,11 +50,12 @@ impl<'r> Facts<'r> {
         if parts.uri.scheme().is_some_and(|scheme| *scheme != http::uri::Scheme::HTTP && *scheme != http::uri::Scheme::HTTPS) {
             return Err(Reason::BadRequest);
         }
-        let authority = authority(parts, seen)?;
+        let host_field = if seen.has(Seen::HOST) { parts.headers.get(HOST) } else { None };
+        let authority = authority(parts, seen, host_field)?;
         let host = request_host(authority).map_err(|_| Reason::BadHost)?;
         // `OPTIONS *` asks about the server as a whole, which no rule is about.
         let path = normalize(parts.uri.path()).map_err(|_| Reason::BadPath)?;
-        Ok(Self { host, authority, path, target, seen })
+        Ok(Self { host, authority, host_field, path, target, seen })
     }
 
     /// Returns what conditions of routes look at.
@@ -69,11 +72,11 @@ pub(super) fn is_extended_connect(parts: &Parts) -> bool {
 
 /// Finds the one authority that the request is for. HTTP/1.1 has exactly one `Host` (RFC 9112 §3.2), and where the target has an
 /// authority too (`:authority`, absolute form) both must say the same (RFC 9113 §8.3.1).
-fn authority(parts: &Parts, seen: Seen) -> Result<&str, Reason> {
+fn authority<'r>(parts: &'r Parts, seen: Seen, host: Option<&'r HeaderValue>) -> Result<&'r str, Reason> {
     if seen.has(Seen::HOSTS) {
         return Err(Reason::BadHost);
     }
-    let host = parts.headers.get(HOST).map(HeaderValue::to_str).transpose().map_err(|_| Reason::BadHost)?;
+    let host = host.map(HeaderValue::to_str).transpose().map_err(|_| Reason::BadHost)?;
     match (parts.uri.authority(), host) {
         (Some(target), Some(host)) if !target.as_str().eq_ignore_ascii_case(host) => Err(Reason::BadHost),
         (Some(target), None) if parts.version < Version::HTTP_2 => {

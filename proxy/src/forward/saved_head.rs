@@ -6,9 +6,8 @@
 
 use std::cell::RefCell;
 
-use http::{HeaderName, HeaderValue, Method, Uri};
-
-use super::dispatch::Head;
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 
 /// How many buffers a worker keeps: about as many as it has requests under way.
 const MOST_BUFFERS: usize = 256;
@@ -44,9 +43,9 @@ pub(super) struct SavedHead<'w> {
 
 impl<'w> SavedHead<'w> {
     /// Writes down the method, the target and the first fields.
-    pub(super) fn of(head: &Head, fields: usize, buffers: &'w Buffers) -> Self {
+    pub(super) fn of(head: &Parts, fields: usize, buffers: &'w Buffers) -> Self {
         let mut text = buffers.take();
-        write(&mut text, head.target.path_and_query().map_or("/", |target| target.as_str()).as_bytes());
+        write(&mut text, head.uri.path_and_query().map_or("/", |target| target.as_str()).as_bytes());
         for (name, value) in head.headers.iter().take(fields) {
             write(&mut text, name.as_str().as_bytes());
             write(&mut text, value.as_bytes());
@@ -54,17 +53,18 @@ impl<'w> SavedHead<'w> {
         Self { method: head.method.clone(), text, buffers }
     }
 
-    /// Reads it back. `None` if it cannot be, which would be a fault of ours.
-    pub(super) fn restore(&self) -> Option<Head> {
+    /// Reads it back into a head. `None` if it cannot be, which would be a fault of ours.
+    pub(super) fn restore(&self, head: &mut Parts) -> Option<()> {
         let mut rest = self.text.as_slice();
-        let target = Uri::try_from(read(&mut rest)?).ok()?;
-        let mut head = Head { method: self.method.clone(), target, ..Head::default() };
+        head.method = self.method.clone();
+        head.uri = Uri::try_from(read(&mut rest)?).ok()?;
+        head.headers = HeaderMap::new();
         while !rest.is_empty() {
             let name = HeaderName::from_bytes(read(&mut rest)?).ok()?;
             let value = HeaderValue::from_bytes(read(&mut rest)?).ok()?;
             head.headers.append(name, value);
         }
-        Some(head)
+        Some(())
     }
 }
 
@@ -102,12 +102,17 @@ mod tests {
             ),
             ("*", &[("content-length", b"0")]),
         ] {
-            let mut head = Head { method: Method::OPTIONS, target: target.parse().unwrap(), ..Head::default() };
+            let empty = || http::Request::new(()).into_parts().0;
+            let mut head = empty();
+            head.method = Method::OPTIONS;
+            head.uri = target.parse().unwrap();
             for (name, value) in fields {
                 head.headers.append(*name, HeaderValue::from_bytes(value).unwrap());
             }
-            let restored = SavedHead::of(&head, head.headers.len(), &buffers).restore().unwrap();
-            assert_eq!((restored.method, restored.target, restored.headers), (head.method, head.target, head.headers));
+            let mut restored = empty();
+            restored.headers.insert("x-before", HeaderValue::from_static("gone"));
+            SavedHead::of(&head, head.headers.len(), &buffers).restore(&mut restored).unwrap();
+            assert_eq!((restored.method, restored.uri, restored.headers), (head.method, head.uri, head.headers));
         }
         assert_eq!(buffers.0.borrow().len(), 1, "one buffer served them all");
     }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::io::Write;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::{HeaderValue, Version};
@@ -61,8 +62,8 @@ fn text(out: &mut Vec<u8>, variable: Variable, clock: &Clock, ended: &Ended<'_>)
     let labels = ended.series.map(super::RouteSeries::labels);
     let origin = labels.and_then(|labels| labels.origin.as_deref());
     let _ = match variable {
-        Variable::RemoteAddr => write!(out, "{}", details.client.ip()),
-        Variable::RemotePort => write!(out, "{}", details.client.port()),
+        Variable::RemoteAddr => return address(out, details.client.ip()),
+        Variable::RemotePort => return number(out, details.client.port()),
         Variable::RemoteUser => out.write_all(b"-"),
         Variable::TimeLocal => out.write_all(clock.local.as_bytes()),
         Variable::TimeIso8601 => write!(out, "{}+00:00", clock.iso),
@@ -79,20 +80,27 @@ fn text(out: &mut Vec<u8>, variable: Variable, clock: &Clock, ended: &Ended<'_>)
         Variable::ServerProtocol => out.write_all(protocol(details.version).as_bytes()),
         Variable::Scheme => out.write_all(details.scheme.as_str().as_bytes()),
         Variable::Host => return or_dash(out, host(ended).as_deref()),
-        Variable::ServerPort => write!(out, "{}", details.local_port),
+        Variable::ServerPort => return number(out, details.local_port),
         Variable::Listener => out.write_all(details.listener.as_bytes()),
-        Variable::Status => write!(out, "{}", ended.status),
+        Variable::Status => return number(out, ended.status),
         Variable::Reason => return or_dash(out, ended.reason.map(crate::error::Reason::as_str)),
-        Variable::BodyBytesSent => write!(out, "{}", ended.bytes_out),
-        Variable::RequestLength => write!(out, "{}", details.head_bytes + ended.bytes_in),
+        Variable::BodyBytesSent => return number(out, ended.bytes_out),
+        Variable::RequestLength => return number(out, details.head_bytes + ended.bytes_in),
         Variable::RequestTime => return seconds(out, ended.took),
         Variable::ProxyUpstreamName => match &details.service {
-            Some(service) => write!(out, "{}-{}", service.namespace, service.name.replace(':', "-")),
+            Some(service) => {
+                out.extend_from_slice(service.namespace.as_bytes());
+                for part in service.name.split(':') {
+                    out.push(b'-');
+                    out.extend_from_slice(part.as_bytes());
+                }
+                return;
+            }
             None => Ok(()),
         },
         Variable::ProxyAlternativeUpstreamName => Ok(()),
-        Variable::UpstreamAddr => return each(out, ended, |out, attempt| drop(write!(out, "{}", attempt.address))),
-        Variable::UpstreamResponseLength => return each(out, ended, |out, attempt| drop(write!(out, "{}", attempt.bytes))),
+        Variable::UpstreamAddr => return each(out, ended, |out, attempt| socket_address(out, attempt.address)),
+        Variable::UpstreamResponseLength => return each(out, ended, |out, attempt| number(out, attempt.bytes)),
         Variable::UpstreamResponseTime => return each(out, ended, |out, attempt| seconds(out, attempt.took)),
         Variable::UpstreamConnectTime => return each(out, ended, |out, attempt| seconds_or_dash(out, attempt.connected)),
         Variable::UpstreamHeaderTime => {
@@ -100,10 +108,10 @@ fn text(out: &mut Vec<u8>, variable: Variable, clock: &Clock, ended: &Ended<'_>)
         }
         Variable::UpstreamStatus => {
             // A try that brought no answer counts as the status that the client would have got for it, as in nginx.
-            return each(out, ended, |out, attempt| drop(write!(out, "{}", attempt.answered.map_or(502, |(status, _)| status))));
+            return each(out, ended, |out, attempt| number(out, attempt.answered.map_or(502, |(status, _)| status)));
         }
         Variable::Endpoint => return or_dash(out, details.attempts.last().map(|attempt| &*attempt.name)),
-        Variable::Tries => write!(out, "{}", details.attempts.len()),
+        Variable::Tries => return number(out, details.attempts.len()),
         Variable::ReqId | Variable::RequestId => return escaped_or_dash(out, details.request_id.as_ref()),
         Variable::Namespace => return or_dash(out, origin.map(|origin| &*origin.namespace)),
         Variable::IngressName => return or_dash(out, origin.map(|origin| &*origin.name)),
@@ -120,7 +128,7 @@ fn text(out: &mut Vec<u8>, variable: Variable, clock: &Clock, ended: &Ended<'_>)
 struct JsonLine<'a> {
     time: String,
     #[serde(rename = "client.ip")]
-    client_ip: std::net::IpAddr,
+    client_ip: IpAddr,
     #[serde(rename = "client.port")]
     client_port: u16,
     listener: &'a str,
@@ -156,7 +164,7 @@ struct JsonRoute<'a> {
 
 #[derive(Serialize)]
 struct JsonAttempt<'a> {
-    address: std::net::SocketAddr,
+    address: SocketAddr,
     endpoint: &'a str,
     status: Option<u16>,
     connect_ms: Option<f64>,
@@ -292,8 +300,12 @@ fn escaped_or_dash(out: &mut Vec<u8>, value: Option<&HeaderValue>) {
 /// Writes bytes as nginx does: quotes, backslashes and all that is not printable ASCII as `\xHH`, so that no request can forge a line.
 fn escaped(out: &mut Vec<u8>, bytes: &[u8]) {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";
+    let plain = |byte: &u8| matches!(byte, 0x20..=0x7e) && !matches!(byte, b'"' | b'\\');
+    if bytes.iter().all(plain) {
+        return out.extend_from_slice(bytes);
+    }
     for byte in bytes {
-        if matches!(byte, 0x20..=0x7e) && !matches!(byte, b'"' | b'\\') {
+        if plain(byte) {
             out.push(*byte);
         } else {
             out.extend_from_slice(b"\\x");
@@ -302,8 +314,44 @@ fn escaped(out: &mut Vec<u8>, bytes: &[u8]) {
     }
 }
 
+/// Writes a number; the formatter of the standard library costs several times as much.
+fn number(out: &mut Vec<u8>, number: impl itoa::Integer) {
+    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+}
+
+fn address(out: &mut Vec<u8>, address: IpAddr) {
+    match address {
+        IpAddr::V4(address) => {
+            let [first, rest @ ..] = address.octets();
+            number(out, first);
+            for octet in rest {
+                out.push(b'.');
+                number(out, octet);
+            }
+        }
+        IpAddr::V6(address) => drop(write!(out, "{address}")),
+    }
+}
+
+fn socket_address(out: &mut Vec<u8>, of: SocketAddr) {
+    match of {
+        SocketAddr::V4(_) => {
+            address(out, of.ip());
+            out.push(b':');
+            number(out, of.port());
+        }
+        SocketAddr::V6(of) => drop(write!(out, "{of}")),
+    }
+}
+
 fn seconds(out: &mut Vec<u8>, time: Duration) {
-    let _ = write!(out, "{}.{:03}", time.as_secs(), time.subsec_millis());
+    number(out, time.as_secs());
+    let millis = time.subsec_millis();
+    out.push(b'.');
+    if millis < 100 {
+        out.extend_from_slice(if millis < 10 { b"00" } else { b"0" });
+    }
+    number(out, millis);
 }
 
 fn seconds_or_dash(out: &mut Vec<u8>, time: Option<Duration>) {

@@ -13,14 +13,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use http::HeaderValue;
+
 use super::Metrics;
 use super::line::Clock;
+use super::record::Attempt;
 use crate::settings::{AccessLog, LogFormat};
 
 /// A worker's buffer is handed over once it holds this many bytes.
 const FLUSH_BYTES: usize = 64 * 1024;
 /// No line waits longer than this in a worker's buffer.
 const FLUSH_AFTER: Duration = Duration::from_secs(1);
+/// How many records' lists a worker keeps: about as many as it has requests under way.
+const MOST_SPARE: usize = 256;
 /// Buffers on their way to the writer: with [`FLUSH_BYTES`], some 4 MiB for the process.
 const QUEUE: usize = 64;
 /// How long the end waits for a sink that does not take the last lines.
@@ -101,6 +106,7 @@ impl Logger {
                 buffer: RefCell::default(),
                 count: Cell::new(0),
                 clock: RefCell::default(),
+                spare: RefCell::default(),
                 begun: tokio::sync::Notify::new(),
             }),
         })
@@ -152,8 +158,27 @@ pub(super) struct Lines {
     buffer: RefCell<Vec<u8>>,
     count: Cell<u64>,
     clock: RefCell<Clock>,
+    /// Lists of records that have ended, empty, for those to come.
+    spare: RefCell<Vec<(Vec<Option<HeaderValue>>, Vec<Attempt>)>>,
     /// Told when a line comes into the empty buffer.
     begun: tokio::sync::Notify,
+}
+
+impl Lines {
+    /// Returns the empty lists of a record: its headers and its tries.
+    pub(super) fn spare_lists(&self) -> (Vec<Option<HeaderValue>>, Vec<Attempt>) {
+        self.spare.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Takes back the lists of a record that has ended.
+    pub(super) fn take_back(&self, mut headers: Vec<Option<HeaderValue>>, mut attempts: Vec<Attempt>) {
+        headers.clear();
+        attempts.clear();
+        let mut spare = self.spare.borrow_mut();
+        if spare.len() < MOST_SPARE {
+            spare.push((headers, attempts));
+        }
+    }
 }
 
 impl Observer {

@@ -65,7 +65,7 @@ pub(super) struct Details {
     pub(super) version: Version,
     pub(super) host: Option<HeaderValue>,
     /// As the format's headers stand.
-    pub(super) headers: Box<[Option<HeaderValue>]>,
+    pub(super) headers: Vec<Option<HeaderValue>>,
     pub(super) head_bytes: u64,
     pub(super) request_id: Option<HeaderValue>,
     pub(super) service: Option<Arc<Origin>>,
@@ -103,6 +103,8 @@ impl Record {
         let details = observer.lines().map(|lines| {
             let header = |name| request.headers.get(name).cloned();
             let counted = matches!(lines.format.shape(), Shape::Json) || lines.format.uses(Variable::RequestLength);
+            let (mut headers, attempts) = lines.spare_lists();
+            headers.extend(lines.format.headers().iter().map(header));
             Box::new(Details {
                 client: client.client,
                 listener: Arc::clone(client.listener),
@@ -114,11 +116,11 @@ impl Record {
                 target: request.uri.clone(),
                 version: request.version,
                 host: header(&http::header::HOST),
-                headers: lines.format.headers().iter().map(header).collect(),
+                headers,
                 head_bytes: if counted { head_bytes(request) } else { 0 },
                 request_id: None,
                 service: None,
-                attempts: Vec::new(),
+                attempts,
             })
         });
         Self {
@@ -166,27 +168,26 @@ impl Record {
         }
     }
 
-    /// Says what the request's identity is.
-    pub fn request_id(&mut self, id: &HeaderValue) {
+    /// Says what the request's identity is. It is asked for only if the log is on.
+    pub fn request_id(&mut self, id: impl FnOnce() -> Option<HeaderValue>) {
         if let Some(details) = &mut self.details {
-            details.request_id = Some(id.clone());
+            details.request_id = id();
         }
     }
 
-    /// Says that an endpoint is tried now; the try before it, if any, is over.
-    pub fn attempt(&mut self, address: SocketAddr, name: &Arc<str>) {
+    /// Says that an endpoint is tried from `now` on; the try before it, if any, is over.
+    pub fn attempt(&mut self, address: SocketAddr, name: &Arc<str>, now: Instant) {
         let bytes = self.bytes_out;
         let Some(details) = &mut self.details else { return };
-        let now = Instant::now();
         close_attempt(&mut details.attempts, now, bytes);
         let name = Arc::clone(name);
         details.attempts.push(Attempt { address, name, started: now, connected: None, answered: None, took: Duration::ZERO, bytes: 0 });
     }
 
-    /// Says that the connection to the endpoint stands.
-    pub fn connected(&mut self) {
+    /// Says that the connection to the endpoint stands, as of `now`.
+    pub fn connected(&mut self, now: Instant) {
         if let Some(attempt) = self.details.as_mut().and_then(|details| details.attempts.last_mut()) {
-            attempt.connected = Some(attempt.started.elapsed());
+            attempt.connected = Some(now.saturating_duration_since(attempt.started));
         }
     }
 
@@ -252,6 +253,9 @@ impl Drop for Record {
             took,
         };
         self.observer.push(|out, format, clock| line::render(out, format, clock, &ended));
+        if let (Some(lines), Some(details)) = (self.observer.lines(), self.details.take()) {
+            lines.take_back(details.headers, details.attempts);
+        }
     }
 }
 

@@ -45,7 +45,8 @@ impl Conversation {
         let serving = self.activity.serve(if request.body().is_end_stream() { RequestBody::None } else { RequestBody::Some });
         let http1 = request.version() < Version::HTTP_2;
         let mut unanswered = Unanswered { activity: &self.activity, over: false };
-        let mut response = survive(forward::forward(&self.worker, &self.connection, request.map(Body::Incoming))).await;
+        let (mut parts, body) = request.into_parts();
+        let mut response = survive(forward::forward(&self.worker, &self.connection, &mut parts, Body::Incoming(body))).await;
         unanswered.over = true;
         drop(unanswered);
         if http1 && self.worker.drain.has_begun() && response.status() != StatusCode::SWITCHING_PROTOCOLS {

@@ -135,6 +135,8 @@ async fn http2<S: OverTcp>(stream: Ahead<S>, conversation: Rc<Conversation>) -> 
     let (interval, timeout) = H2_PING;
     builder
         .timer(TokioTimer::new())
+        // Every response has its date from us or from its endpoint.
+        .auto_date_header(false)
         .max_concurrent_streams(limits.h2_streams)
         .max_header_list_size(header_list_backstop(limits))
         .max_send_buf_size(H2_SEND_BUFFER)

@@ -63,9 +63,9 @@ fn the_text_line_has_the_fields_of_ingress_nginx_in_their_order() {
     let mut record = case.begin(get("/cart/1?x=2").header("user-agent", "curl/8").header("referer", "https://a.b/"));
     record.route(&series(record.observer().metrics()));
     record.service(&Arc::new(Origin::new("Service", "shop", "cart:80")));
-    record.request_id(&HeaderValue::from_static("abc"));
-    record.attempt(([10, 0, 0, 1], 80).into(), &"cart-1".into());
-    record.attempt(([10, 0, 0, 2], 80).into(), &"cart-2".into());
+    record.request_id(|| Some(HeaderValue::from_static("abc")));
+    record.attempt(([10, 0, 0, 1], 80).into(), &"cart-1".into(), Instant::now());
+    record.attempt(([10, 0, 0, 2], 80).into(), &"cart-2".into(), Instant::now());
     record.answered(StatusCode::OK);
     record.status(StatusCode::OK);
     record.received(11);
@@ -89,7 +89,7 @@ fn the_json_line_has_the_same_facts_under_stable_keys() {
     let case = case("json");
     let mut record = case.begin(get("/cart\u{e9}?x").header("user-agent", HeaderValue::from_bytes(b"\xff\"").unwrap()));
     record.route(&series(record.observer().metrics()));
-    record.attempt(([10, 0, 0, 1], 80).into(), &"cart-1".into());
+    record.attempt(([10, 0, 0, 1], 80).into(), &"cart-1".into(), Instant::now());
     record.reason(Reason::ConnectFailed);
     record.reason(Reason::Internal);
     record.status(StatusCode::BAD_GATEWAY);
