@@ -111,6 +111,11 @@ fn live(objects: &mut Objects, options: &Options, steps: usize, which: &str) {
             let last = last.join("\n\n");
             panic!("{which}: step {step} of this world differs.\nLast events:\n{last}\n{}", difference(&kept, &anew));
         }
+        if step % 8 == 0 {
+            let loaded = Snapshot::load(&serde_json::to_vec(&snapshot.save()).unwrap()).unwrap();
+            let loaded = from_nothing(options, &loaded, now);
+            assert!(loaded == anew, "{which}: step {step} of this world differs when it is saved.\n{}", difference(&loaded, &anew));
+        }
         assert_eq!(told.findings.iter().collect::<Vec<_>>(), translator.diagnostics().collect::<Vec<_>>(), "{which}: step {step}");
     }
 }
