@@ -37,7 +37,8 @@ pub struct Parsed {
 ///
 /// Beside it stands [`Policy::refuse`]: a protection that is not supported or not understood never fails open, so that it holds for the
 /// last good version too.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// The object is served by its policy (which may refuse).
     Serve,

@@ -42,8 +42,11 @@ pub enum Command {
 #[derive(Debug, clap::Args)]
 pub struct CheckOptions {
     /// Files, or directories with .yaml, .yml and .json files.
-    #[arg(required = true, value_name = "PATH")]
+    #[arg(required_unless_present = "snapshot", value_name = "PATH")]
     pub paths: Vec<PathBuf>,
+    /// A snapshot to be checked instead, as the admin address gives it at /snapshot.
+    #[arg(long, env = "TIDEGATE_SNAPSHOT", value_name = "FILE", conflicts_with = "paths")]
+    pub snapshot: Option<PathBuf>,
     /// How findings are written.
     #[arg(short, long, env = "TIDEGATE_OUTPUT", value_name = "FORMAT", default_value = "text")]
     pub output: OutputFormat,

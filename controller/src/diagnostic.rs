@@ -25,7 +25,8 @@ impl std::fmt::Display for Severity {
 
 /// One finding about one object.
 /// Cheap to clone: many keep it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Diagnostic {
     /// The object at fault.
     pub object: ObjectRef,
@@ -154,6 +155,14 @@ codes! {
 impl serde::Serialize for Code {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Code {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        let known = Self::ALL.iter().find(|code| code.as_str() == name).copied();
+        known.ok_or_else(|| serde::de::Error::custom(format!("{name:?} is no code of a finding")))
     }
 }
 

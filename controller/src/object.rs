@@ -17,7 +17,7 @@ use tidegate_proxy::model::Origin;
 use crate::diagnostic::Code;
 
 /// The kinds of objects that are read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub enum Kind {
     /// `networking.k8s.io/v1`.
     IngressClass,
@@ -62,7 +62,8 @@ impl fmt::Display for Kind {
 }
 
 /// The name of an object. Ordered by kind, namespace, name. Cheap to clone.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ObjectRef {
     /// What it is.
     pub kind: Kind,
@@ -101,7 +102,8 @@ impl fmt::Display for ObjectRef {
 }
 
 /// Where an object was read.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Provenance {
     /// From the API server.
     Cluster {
@@ -111,6 +113,7 @@ pub enum Provenance {
     /// From a file.
     File {
         /// The file.
+        #[serde(serialize_with = "path_as_text")]
         path: Arc<PathBuf>,
         /// Its place among the objects of the file, from 0.
         position: usize,
@@ -120,6 +123,11 @@ pub enum Provenance {
         #[serde(skip)]
         fields: Arc<FieldLines>,
     },
+}
+
+/// Writes a path as text; what is not UTF-8 in it is replaced.
+pub(crate) fn path_as_text<S: serde::Serializer>(path: &Arc<PathBuf>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&path.display())
 }
 
 impl Provenance {
@@ -225,6 +233,15 @@ pub enum SourceEvent {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_path_that_is_not_utf8_can_be_written_as_text() {
+        use std::os::unix::ffi::OsStringExt as _;
+
+        let path = Arc::new(PathBuf::from(std::ffi::OsString::from_vec(b"a\xff.yaml".to_vec())));
+        let provenance = Provenance::File { path, position: 0, line: 1, fields: Arc::default() };
+        assert!(serde_json::to_string(&provenance).is_ok_and(|text| text.contains("a\u{fffd}.yaml")));
+    }
 
     #[test]
     fn a_field_that_is_not_written_stands_where_its_parent_does() {

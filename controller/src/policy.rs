@@ -1,6 +1,7 @@
 //! The typed settings of one object, filled by two front doors (annotations, a class's parameters) and merged.
 
 mod class_parameters;
+mod http_values;
 
 use std::time::Duration;
 
@@ -14,21 +15,27 @@ pub use class_parameters::of_class;
 const UNREADABLE_BODY_LIMIT: u64 = 1024 * 1024;
 
 /// Settings of one object. `None` means that the object does not say.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Policy {
     /// Whether http is redirected to https where TLS covers the host. Default true.
     pub ssl_redirect: Option<bool>,
     /// Whether http is redirected to https even where it does not. Default false.
     pub force_ssl_redirect: Option<bool>,
     /// Where every request is redirected to for good; read through [`Policy::redirect`].
+    #[serde(with = "http_values::header")]
     pub permanent_redirect: Option<HeaderValue>,
     /// The status of that, 300 to 308. Default 301.
+    #[serde(with = "http_values::status")]
     pub permanent_redirect_code: Option<StatusCode>,
     /// Where every request is redirected to for now; read through [`Policy::redirect`].
+    #[serde(with = "http_values::header")]
     pub temporal_redirect: Option<HeaderValue>,
     /// The status of that, 300 to 307. Default 302.
+    #[serde(with = "http_values::status")]
     pub temporal_redirect_code: Option<StatusCode>,
     /// Where `/` redirects to: an absolute path, perhaps with a query.
+    #[serde(with = "http_values::header")]
     pub app_root: Option<HeaderValue>,
     /// Whether the host's `www.` twin redirects to it (or it to its twin). Default false.
     pub from_to_www_redirect: Option<bool>,
@@ -73,7 +80,8 @@ pub enum BackendProtocol {
 }
 
 /// The largest request body that is forwarded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum BodyLimit {
     /// Any.
     Unlimited,
@@ -92,7 +100,8 @@ impl BodyLimit {
 }
 
 /// Why all routes of an object answer 503.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Refusal {
     /// A protection that is not supported, or cannot be understood.
     Protection,

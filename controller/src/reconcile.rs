@@ -1,7 +1,7 @@
 //! The loop: events in, tables out, and what is told to those who tell it back.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, SystemTime};
 
 use tidegate_proxy::server::Publisher;
@@ -66,7 +66,8 @@ pub struct ServedIngress {
 /// Takes events in and gives tables out.
 #[derive(Debug)]
 pub struct Reconciler {
-    snapshot: Snapshot,
+    /// Written by the loop alone; others read it for as long as a copy takes.
+    snapshot: Arc<RwLock<Snapshot>>,
     translator: Translator,
     consumers: Vec<mpsc::UnboundedSender<Arc<Outcome>>>,
     /// What is still to be told, once the table that it came with serves.
@@ -81,6 +82,7 @@ impl Reconciler {
         if let Some(secret) = &options.default_certificate {
             snapshot.pin_secret(secret);
         }
+        let snapshot = Arc::new(RwLock::new(snapshot));
         Self { snapshot, translator: Translator::new(options, state), consumers: Vec::new(), untold: Update::default() }
     }
 
@@ -91,10 +93,19 @@ impl Reconciler {
         receiver
     }
 
-    /// Returns the objects as they are.
+    /// Returns the objects as they are. The loop waits for whoever reads them.
+    pub fn snapshot(&self) -> RwLockReadGuard<'_, Snapshot> {
+        self.snapshot.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns where the objects can be read while the loop runs.
     #[must_use]
-    pub fn snapshot(&self) -> &Snapshot {
-        &self.snapshot
+    pub fn shared_snapshot(&self) -> Arc<RwLock<Snapshot>> {
+        Arc::clone(&self.snapshot)
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut Snapshot) -> T) -> T {
+        change(&mut self.snapshot.write().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Returns every finding that holds, sorted.
@@ -105,7 +116,7 @@ impl Reconciler {
     /// Takes events in until every kind has been listed, and returns the first table. `None`: the source ended before.
     pub async fn first_table(&mut self, events: &mut mpsc::Receiver<SourceEvent>) -> Option<Table> {
         let mut batch = Vec::new();
-        while !self.snapshot.is_synced() {
+        while !self.snapshot().is_synced() {
             if events.recv_many(&mut batch, BATCH).await == 0 {
                 return None;
             }
@@ -113,10 +124,12 @@ impl Reconciler {
                 if let SourceEvent::Unavailable { kind, reason } = &event {
                     tracing::warn!(%kind, reason, "a kind cannot be read");
                 }
-                self.snapshot.apply(event);
+                self.change(|snapshot| snapshot.apply(event));
             }
         }
-        let mut update = self.translator.rebuild(&self.snapshot, SystemTime::now());
+        let snapshot = self.snapshot.read().unwrap_or_else(PoisonError::into_inner);
+        let mut update = self.translator.rebuild(&snapshot, SystemTime::now());
+        drop(snapshot);
         let table = update.table.take();
         self.untold = update;
         table
@@ -141,9 +154,11 @@ impl Reconciler {
     pub fn step(&mut self, events: impl Iterator<Item = SourceEvent>, publisher: &Publisher) {
         let mut changes = Changes::default();
         for event in events {
-            changes.merge(self.snapshot.apply(event));
+            changes.merge(self.change(|snapshot| snapshot.apply(event)));
         }
-        let mut update = self.translator.update(&self.snapshot, &changes, SystemTime::now());
+        let snapshot = self.snapshot.read().unwrap_or_else(PoisonError::into_inner);
+        let mut update = self.translator.update(&snapshot, &changes, SystemTime::now());
+        drop(snapshot);
         let generation = match update.table.take() {
             Some(table) => publisher.publish(table),
             None => publisher.current().generation,
@@ -173,10 +188,11 @@ impl Reconciler {
     fn announce(&mut self, generation: u64, update: Update) {
         let Update { table: _, raised, cleared, served, let_go, external_names, parameters } = update;
         if let Some(names) = &external_names {
-            self.snapshot.retain_names(names);
+            self.change(|snapshot| snapshot.retain_names(names));
         }
         log(generation, &raised, &cleared);
-        let uid = |object: &ObjectRef| Some((object.clone(), self.snapshot.provenance(object)?.uid()?));
+        let snapshot = self.snapshot.read().unwrap_or_else(PoisonError::into_inner);
+        let uid = |object: &ObjectRef| Some((object.clone(), snapshot.provenance(object)?.uid()?));
         let outcome = Arc::new(Outcome {
             generation,
             uids: raised.iter().filter_map(|diagnostic| uid(&diagnostic.object)).collect(),
@@ -187,6 +203,7 @@ impl Reconciler {
             external_names,
             parameters,
         });
+        drop(snapshot);
         self.consumers.retain(|consumer| consumer.send(Arc::clone(&outcome)).is_ok());
     }
 }

@@ -10,6 +10,7 @@ mod class;
 mod entry;
 mod ingress;
 mod references;
+mod saved;
 mod secret;
 mod service;
 mod slice;
@@ -18,10 +19,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 pub use changes::Changes;
 pub use class::{ClassObject, ParametersObject, ParametersTarget};
 pub use entry::{Entry, Version};
 pub use ingress::{Age, BackendRef, ClassName, IngressObject, PathRule, PortRef, Rule, TlsEntry};
+pub use saved::{InvalidSnapshot, SavedSnapshot};
 pub use secret::SecretObject;
 pub use service::{ServiceObject, ServicePort};
 pub use slice::{Readiness, SliceEndpoint, SliceObject};
@@ -34,7 +38,8 @@ use references::References;
 type Objects<T> = BTreeMap<ObjectRef, Entry<T>>;
 
 /// What the DNS name of an `ExternalName` Service resolves to.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Resolution {
     /// Its addresses.
     pub addresses: Vec<IpAddr>,

@@ -1,7 +1,7 @@
 //! Goldens: a folder of manifests in, the table, the endpoints and the diagnostics out.
 //!
 //! A folder of `goldens/` is a case. Its YAML files, by name, are the directory's one file as it changes; `expected.json` holds what
-//! came of each. `UPDATE_GOLDENS=1` writes it anew: then read the difference before it is committed. Comments of the input say what
+//! came of each. The snapshot of each, saved and loaded, must come to the same. `UPDATE_GOLDENS=1` writes it anew: then read the difference before it is committed. Comments of the input say what
 //! YAML cannot:
 //!
 //! - `# flags: --ingress-class x --default-backend ns/name:80 ...` as on the command line;
@@ -116,6 +116,7 @@ fn resolutions(text: &str) -> impl Iterator<Item = SourceEvent> {
 /// What has come of a case so far.
 struct Case {
     directory: Directory,
+    options: Options,
     snapshot: Snapshot,
     translator: Translator,
     state: Arc<State>,
@@ -125,13 +126,27 @@ struct Case {
 
 impl Case {
     fn new(options: Options) -> Self {
+        Self::over(Snapshot::default(), options)
+    }
+
+    fn over(mut snapshot: Snapshot, options: Options) -> Self {
         let state = Arc::new(State::default());
-        let mut snapshot = Snapshot::default();
         if let Some(secret) = &options.default_certificate {
             snapshot.pin_secret(secret);
         }
-        let translator = Translator::new(options, Arc::clone(&state));
-        Self { directory: Directory::default(), snapshot, translator, state, table: None, served: BTreeSet::new() }
+        let translator = Translator::new(options.clone(), Arc::clone(&state));
+        Self { directory: Directory::default(), options, snapshot, translator, state, table: None, served: BTreeSet::new() }
+    }
+
+    /// Returns what comes of the snapshot when it is saved, loaded and translated from nothing.
+    fn seen_when_loaded(&self) -> Value {
+        let document = json!(self.snapshot.save()).to_string();
+        let mut loaded = Self::over(Snapshot::load(document.as_bytes()).unwrap(), self.options.clone());
+        assert_eq!(json!(loaded.snapshot.save()).to_string(), document, "what is loaded is saved as it was");
+        let update = loaded.translator.rebuild(&loaded.snapshot, support::noon());
+        loaded.table = update.table;
+        loaded.served = update.served.iter().map(|served| served.reference.to_string()).collect();
+        loaded.seen()
     }
 
     /// The file is now like this.
@@ -242,7 +257,9 @@ fn run(case: &Path, certificates: &mut Certificates) -> String {
     let mut steps = Map::new();
     for input in &inputs {
         let name = input.file_name().unwrap().to_string_lossy().into_owned();
-        steps.insert(name, running.step(&read(input), certificates));
+        let seen = running.step(&read(input), certificates);
+        assert_eq!(running.seen_when_loaded(), seen, "{}: a saved snapshot comes to something else", input.display());
+        steps.insert(name, seen);
     }
     certificates.name_fingerprints(format!("{:#}\n", Value::Object(steps)))
 }

@@ -274,6 +274,32 @@ fn check_tells_by_its_exit_code() -> anyhow::Result<()> {
 }
 
 #[test]
+fn a_snapshot_of_what_is_served_is_checked_like_the_manifests() -> anyhow::Result<()> {
+    let (_echo, directory) = backend()?;
+    let ingress = "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {name: more}\nspec: {ingressClassName: gone}\n";
+    std::fs::write(directory.path().join("more.yaml"), ingress)?;
+    let serve = Serve::start(directory.path(), &[])?;
+    // Without the name of a manifest, so that it is not read as one.
+    let file = directory.path().join("saved");
+    std::fs::write(&file, curl(&[&serve.url("admin", "/snapshot")])?)?;
+    let check = |arguments: &[&str]| {
+        let ended = run(&[&["check", "-o", "json"], arguments].concat(), &[])?;
+        let report: Value = serde_json::from_str(&ended.stdout).with_context(|| ended.stdout.clone())?;
+        let finding = &report["findings"][0];
+        let counts = ["objects", "errors", "warnings"].map(|name| report[name].clone());
+        let said = ["object", "field", "code", "message"].map(|name| finding[name].clone());
+        anyhow::Ok((ended.status.code(), counts, said))
+    };
+    let of_snapshot = check(&["--snapshot", file.to_str().context("UTF-8")?])?;
+    assert_eq!((of_snapshot.0, &of_snapshot.2[2]), (Some(1), &Value::from("missing_class")));
+    assert_eq!(of_snapshot, check(&[directory.path().to_str().context("UTF-8")?])?);
+    std::fs::write(&file, "{\"format\": 0}")?;
+    let refused = run(&["check", "--snapshot", file.to_str().context("UTF-8")?], &[])?;
+    assert_eq!(refused.status.code(), Some(2), "{}", refused.stdout);
+    Ok(())
+}
+
+#[test]
 fn it_tells_its_version() -> anyhow::Result<()> {
     let ended = run(&["version"], &[])?;
     assert_eq!((ended.status.code(), ended.stdout.starts_with("tidegate ")), (Some(0), true), "{}", ended.stdout);

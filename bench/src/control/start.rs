@@ -8,10 +8,11 @@ use anyhow::{Context as _, ensure};
 use k8s_openapi::api::core::v1::{Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::{Ingress, IngressClass};
-use kube::api::{Api, ListParams};
+use kube::api::Api;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use serde::de::DeserializeOwned;
+use tidegate::source::cluster;
 
 use super::arena::Arena;
 use super::report::Rows;
@@ -19,8 +20,6 @@ use super::subjects::Subject;
 use crate::report::Spread;
 
 const ROUNDS: usize = 5;
-/// Objects that one page of a list has: as Tidegate asks for.
-const PAGE: u32 = 500;
 /// After which memory is looked at, and after which again in the last round.
 const SETTLE: Duration = Duration::from_secs(2);
 const LONG: Duration = Duration::from_secs(15);
@@ -104,15 +103,6 @@ async fn all<K>(client: &Client) -> anyhow::Result<Vec<K>>
 where
     K: kube::Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug,
 {
-    let api = Api::<K>::all(client.clone());
-    let mut params = ListParams::default().limit(PAGE);
-    let mut objects = Vec::new();
-    loop {
-        let page = api.list(&params).await?;
-        objects.extend(page.items);
-        params.continue_token = page.metadata.continue_.filter(|token| !token.is_empty());
-        if params.continue_token.is_none() {
-            return Ok(objects);
-        }
-    }
+    // In pages as Tidegate asks for them.
+    Ok(cluster::list(&Api::<K>::all(client.clone()), None).await?)
 }

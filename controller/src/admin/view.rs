@@ -1,7 +1,7 @@
 //! What the process serves, as JSON for people and their programs.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use serde::Serialize;
 use serde_json::json;
@@ -13,6 +13,7 @@ use tidegate_proxy::upstream::EndpointAddress;
 use super::server::{Pages, Reply};
 use crate::diagnostic::{Code, Diagnostic, Severity};
 use crate::publish::findings::Findings;
+use crate::snapshot::Snapshot;
 
 /// The pages, with what they show.
 const PAGES: &[(&str, &str)] = &[
@@ -20,6 +21,7 @@ const PAGES: &[(&str, &str)] = &[
     ("/certificates", "certificates by server name, without keys"),
     ("/diagnostics", "what is wrong with objects"),
     ("/endpoints", "backends and their endpoints"),
+    ("/snapshot", "the objects that the table is made of, without keys, to be read by `tidegate check --snapshot`"),
     ("/table", "the routing table"),
     ("/version", "the version, and the generation of the table"),
 ];
@@ -31,6 +33,8 @@ pub struct View {
     pub findings: Findings,
     /// Backends and their endpoints.
     pub state: Arc<State>,
+    /// The objects that are known.
+    pub snapshot: Arc<RwLock<Snapshot>>,
     /// What is listened on, by listener.
     pub addresses: Vec<(&'static str, SocketAddr)>,
     /// Where the table is published; set once there is one.
@@ -69,6 +73,7 @@ impl Pages for View {
                 let backends = self.state.upstreams.dump().into_iter();
                 Some(Reply::json(&backends.map(|(backend, endpoints)| Backend { backend, endpoints }).collect::<Vec<_>>()))
             }
+            "/snapshot" => Some(self.snapshot()),
             "/table" => Some(self.table()),
             "/version" => Some(Reply::json(&json!({ "version": env!("CARGO_PKG_VERSION"), "generation": self.generation() }))),
             _ => None,
@@ -97,6 +102,12 @@ impl View {
     fn addresses(&self) -> Reply {
         let addresses: serde_json::Map<_, _> = self.addresses.iter().map(|(name, address)| ((*name).to_owned(), json!(address))).collect();
         Reply::json(&json!({ "generation": self.generation(), "addresses": addresses }))
+    }
+
+    fn snapshot(&self) -> Reply {
+        // The control plane waits for the copy, not for the text.
+        let saved = self.snapshot.read().unwrap_or_else(PoisonError::into_inner).save();
+        Reply::json(&saved)
     }
 
     fn table(&self) -> Reply {

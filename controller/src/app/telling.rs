@@ -37,6 +37,7 @@ pub(super) fn pages(
     let view = Arc::new(View {
         findings: findings.clone(),
         state,
+        snapshot: reconciler.shared_snapshot(),
         addresses: vec![("http", http), ("https", https), ("health", health_at), ("admin", admin_at)],
         publisher: OnceLock::new(),
     });

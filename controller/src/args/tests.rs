@@ -73,6 +73,7 @@ fn a_wrong_flag_is_named_and_exits_2() {
         ("serve --public-https-port 65536", "--public-https-port"),
         ("serve --update-status=perhaps", "--update-status"),
         ("check", "PATH"),
+        ("check a --snapshot b", "--snapshot"),
         ("check a -o yaml", "--output"),
         ("echo --listen nowhere", "--listen"),
         ("", "Usage"),

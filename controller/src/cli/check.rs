@@ -1,7 +1,8 @@
-//! `tidegate check`: manifests are read and translated as `serve` would, from nothing, and every finding is printed with its place.
+//! `tidegate check`: manifests, or a saved snapshot, are read and translated as `serve` would, from nothing, and every finding is printed
+//! with its place.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -50,29 +51,46 @@ struct Report {
 /// # Errors
 /// The system has no randomness to give.
 pub(super) fn run(options: &CheckOptions) -> anyhow::Result<ExitCode> {
-    let loaded = match directory::load(&options.paths) {
-        Ok(loaded) => loaded,
-        Err((path, error)) => {
-            eprintln!("error: cannot read {}: {error}", path.display());
+    let (paths, read) = match &options.snapshot {
+        Some(file) => (std::slice::from_ref(file), saved(file)),
+        None => (&*options.paths, manifests(&options.paths)),
+    };
+    let (snapshot, ignored) = match read {
+        Ok(read) => read,
+        Err(problem) => {
+            eprintln!("error: cannot read {problem}");
             return Ok(ExitCode::from(2));
         }
     };
-    let report = report(loaded, &options.classes)?;
+    let report = report(&snapshot, &ignored, &options.classes)?;
     match options.output {
-        OutputFormat::Text => print!("{}", report.text(&options.paths)),
+        OutputFormat::Text => print!("{}", report.text(paths)),
         OutputFormat::Json => println!("{}", serde_json::to_string_pretty(&report)?),
     }
     Ok(if report.errors > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-fn report(loaded: Loaded, classes: &ClassOptions) -> anyhow::Result<Report> {
+/// Reads manifests; returns also what is said of documents of other kinds.
+fn manifests(paths: &[PathBuf]) -> Result<(Snapshot, Vec<Diagnostic>), String> {
+    let Loaded { events, ignored } = directory::load(paths).map_err(|(path, error)| format!("{}: {error}", path.display()))?;
     let mut snapshot = Snapshot::new([]);
-    for event in loaded.events {
+    for event in events {
         snapshot.apply(event);
     }
+    Ok((snapshot, ignored))
+}
+
+/// Reads a saved snapshot.
+fn saved(file: &Path) -> Result<(Snapshot, Vec<Diagnostic>), String> {
+    let bytes = std::fs::read(file).map_err(|error| format!("{}: {error}", file.display()))?;
+    let snapshot = Snapshot::load(&bytes).map_err(|error| format!("{}: {error}", file.display()))?;
+    Ok((snapshot, Vec::new()))
+}
+
+fn report(snapshot: &Snapshot, ignored: &[Diagnostic], classes: &ClassOptions) -> anyhow::Result<Report> {
     let mut translator = Translator::new(translation(classes)?, Arc::new(State::default()));
-    translator.rebuild(&snapshot, SystemTime::now());
-    let mut findings: Vec<_> = translator.diagnostics().chain(&loaded.ignored).map(|found| placed(found, &snapshot)).collect();
+    translator.rebuild(snapshot, SystemTime::now());
+    let mut findings: Vec<_> = translator.diagnostics().chain(ignored).map(|found| placed(found, snapshot)).collect();
     findings.sort_by(|a, b| (&a.file, a.line, &a.object, &a.field, a.code).cmp(&(&b.file, b.line, &b.object, &b.field, b.code)));
     let count = |severity| findings.iter().filter(|finding| finding.severity == severity).count();
     let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
@@ -151,8 +169,8 @@ mod tests {
     fn check(yaml: &str) -> Report {
         let directory = tempfile::tempdir().unwrap();
         std::fs::write(directory.path().join("a.yaml"), yaml).unwrap();
-        let loaded = directory::load(&[directory.path().to_owned()]).unwrap();
-        report(loaded, &Classes::parse_from(["check"]).classes).unwrap()
+        let (snapshot, ignored) = manifests(&[directory.path().to_owned()]).unwrap();
+        report(&snapshot, &ignored, &Classes::parse_from(["check"]).classes).unwrap()
     }
 
     #[test]
@@ -182,6 +200,23 @@ spec:
         assert!(finding.file.as_deref().unwrap().ends_with("a.yaml"));
         assert!((15..=18).contains(&finding.line.unwrap()), "{finding:?}");
         assert_eq!((report.errors, report.objects), (1, 2));
+    }
+
+    #[test]
+    fn a_saved_snapshot_is_checked_as_what_it_was_made_of() {
+        let directory = tempfile::tempdir().unwrap();
+        let (yaml, json) = (directory.path().join("a.yaml"), directory.path().join("a.json"));
+        std::fs::write(&yaml, "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {name: web}\nspec: {ingressClassName: gone}\n")
+            .unwrap();
+        let classes = Classes::parse_from(["check"]).classes;
+        let (snapshot, ignored) = manifests(std::slice::from_ref(&yaml)).unwrap();
+        let checked = report(&snapshot, &ignored, &classes).unwrap();
+        assert_eq!((checked.errors, checked.objects), (1, 1));
+        std::fs::write(&json, serde_json::to_vec(&snapshot.save()).unwrap()).unwrap();
+        let (snapshot, ignored) = saved(&json).unwrap();
+        assert_eq!(report(&snapshot, &ignored, &classes).unwrap().text(&[]), checked.text(&[]).replace("a.yaml:4:", "a.yaml:1:"));
+        std::fs::write(&json, "{\"format\": 0}").unwrap();
+        assert!(saved(&json).unwrap_err().ends_with("a.json: format: it is of format 0; this version of Tidegate reads format 1"));
     }
 
     #[test]

@@ -172,7 +172,7 @@ impl Snapshot {
     }
 
     /// Notes whom an object names now.
-    fn index(&mut self, reference: &ObjectRef) {
+    pub(super) fn index(&mut self, reference: &ObjectRef) {
         let targets = match reference.kind {
             Kind::IngressClass => {
                 let versions = self.classes.get(reference).into_iter().flat_map(Entry::versions);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::api::networking::v1::IngressClass;
+use serde::{Deserialize, Serialize};
 use tidegate_crds::ClassParameters;
 use tidegate_proxy::model::Compatibility;
 
@@ -16,7 +17,8 @@ use crate::policy::{Policy, of_class};
 const DEFAULT_ANNOTATION: &str = "ingressclass.kubernetes.io/is-default-class";
 
 /// An `IngressClass`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ClassObject {
     /// Who serves the class.
     pub controller: Arc<str>,
@@ -29,7 +31,8 @@ pub struct ClassObject {
 }
 
 /// What the parameters of a class point to.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ParametersTarget {
     /// The kind with its group, `ClassParameters.tidegate.dev` style.
     pub kind: String,
@@ -73,7 +76,8 @@ impl ParametersTarget {
 }
 
 /// The parameters of a class.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ParametersObject {
     /// The defaults of the class's Ingresses.
     pub policy: Policy,

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::object::Provenance;
 
 /// A version of an object, read as its kind.
@@ -20,7 +22,43 @@ pub struct Entry<T> {
     last_good: Option<Arc<T>>,
 }
 
+/// The versions of an object as a saved snapshot has them.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub(super) enum Versions<T> {
+    /// The current version is the last good one.
+    Good(Arc<T>),
+    /// It is not, or nobody has asked yet.
+    Read { current: Arc<T>, last_good: Option<Arc<T>> },
+    /// The current version cannot be read.
+    Unreadable { reason: String, last_good: Option<Arc<T>> },
+    /// There is no current version.
+    Deleted { last_good: Option<Arc<T>> },
+}
+
 impl<T: Version> Entry<T> {
+    /// Returns its versions, to be saved.
+    pub(super) fn save(&self) -> Versions<T> {
+        let last_good = self.last_good.clone();
+        match &self.current {
+            Some(Ok(current)) if last_good.as_ref().is_some_and(|good| Arc::ptr_eq(current, good)) => Versions::Good(Arc::clone(current)),
+            Some(Ok(current)) => Versions::Read { current: Arc::clone(current), last_good },
+            Some(Err(reason)) => Versions::Unreadable { reason: reason.clone(), last_good },
+            None => Versions::Deleted { last_good },
+        }
+    }
+
+    /// Makes the entry that was saved.
+    pub(super) fn load(provenance: Provenance, versions: Versions<T>) -> Self {
+        let (current, last_good) = match versions {
+            Versions::Good(current) => (Some(Ok(Arc::clone(&current))), Some(current)),
+            Versions::Read { current, last_good } => (Some(Ok(current)), last_good),
+            Versions::Unreadable { reason, last_good } => (Some(Err(reason)), last_good),
+            Versions::Deleted { last_good } => (None, last_good),
+        };
+        Self { provenance, current, last_good }
+    }
+
     /// Makes an entry without any version.
     pub(super) fn new(provenance: Provenance) -> Self {
         Self { provenance, current: None, last_good: None }

@@ -7,12 +7,13 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::api::networking::v1::{HTTPIngressPath, Ingress, IngressBackend, IngressSpec, IngressStatus};
+use serde::{Deserialize, Serialize};
 use tidegate_proxy::model::{HostMatch, PathMatch, normalize};
 
-use super::Version;
+use super::{Version, saved};
 use crate::annotations::{Parsed, Verdict, parse};
 use crate::diagnostic::{Code, Diagnostic};
-use crate::object::{Kind, ObjectRef, Provenance};
+use crate::object::{Kind, ObjectRef, Provenance, path_as_text};
 use crate::policy::Policy;
 use crate::texts;
 
@@ -20,16 +21,18 @@ use crate::texts;
 const CLASS_ANNOTATION: &str = "kubernetes.io/ingress.class";
 
 /// How old an object is, for precedence: the older comes first.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Age {
     /// Its `metadata.creationTimestamp`.
     Created(Timestamp),
     /// In a directory an object need not have one: its file, and its place among the objects of it.
-    Position(Arc<PathBuf>, usize),
+    Position(#[serde(serialize_with = "path_as_text")] Arc<PathBuf>, usize),
 }
 
 /// Which class an Ingress says it is of.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum ClassName {
     /// `spec.ingressClassName`; it wins over the annotation.
     Field(Arc<str>),
@@ -42,7 +45,8 @@ pub enum ClassName {
 }
 
 /// An Ingress as one version of it says.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct IngressObject {
     /// Its UID; empty from a directory.
     pub uid: Arc<str>,
@@ -71,16 +75,19 @@ pub struct IngressObject {
 }
 
 /// The paths of one host.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Rule {
     /// The host.
+    #[serde(deserialize_with = "saved::host")]
     pub host: HostMatch,
     /// Its paths; none leave all of the host to the default backend.
     pub paths: Box<[PathRule]>,
 }
 
 /// A path and what serves it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct PathRule {
     /// How requests are matched.
     pub path: PathMatch,
@@ -91,7 +98,8 @@ pub struct PathRule {
 }
 
 /// What a backend names.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum BackendRef {
     /// A Service in the Ingress's namespace.
     Service {
@@ -112,7 +120,8 @@ pub enum BackendRef {
 }
 
 /// The port of a Service.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum PortRef {
     /// By number.
     Number(u16),
@@ -121,9 +130,11 @@ pub enum PortRef {
 }
 
 /// Hosts and the Secret with their certificate.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct TlsEntry {
     /// The hosts; empty stands for the certificate's own names.
+    #[serde(deserialize_with = "saved::hosts")]
     pub hosts: Box<[HostMatch]>,
     /// The Secret in the Ingress's namespace; `None` is the default certificate.
     pub secret: Option<Arc<str>>,

@@ -2,21 +2,31 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::SystemTime;
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
+use serde::{Deserialize, Serialize, Serializer};
 use tidegate_proxy::model::{Certificate, Origin};
+use tidegate_proxy::table::CertificateDump;
 
 use super::Version;
 use crate::object::ObjectRef;
 
-/// A Secret, reduced to the certificate that it holds. Neither `Debug` nor the text of an error shows key material.
+/// A Secret, reduced to the certificate that it holds. Neither `Debug` nor the text of an error shows key material, nor does a saved one.
+#[derive(Deserialize)]
+#[serde(try_from = "Saved")]
 pub struct SecretObject {
-    /// SHA-256 of what the certificate is read from, so that an unchanged Secret is known as such without reading it.
-    digest: [u8; 32],
+    /// SHA-256 of what the certificate is read from, so that an unchanged Secret is known as such without reading it. `None` for one that
+    /// was saved: it equals no other.
+    digest: Option<[u8; 32]>,
     certificate: OnceLock<Result<Arc<Certificate>, String>>,
     /// What it is read from, until it is.
     unread: Mutex<Option<Pem>>,
 }
+
+/// What is said of a certificate that is first asked for after its Secret was saved and loaded.
+const NOT_SAVED: &str = "its certificate had not been read when the snapshot was saved";
 
 struct Pem {
     origin: Arc<Origin>,
@@ -32,7 +42,7 @@ impl fmt::Debug for SecretObject {
 
 impl PartialEq for SecretObject {
     fn eq(&self, other: &Self) -> bool {
-        self.digest == other.digest
+        self.digest.is_some() && self.digest == other.digest
     }
 }
 
@@ -68,7 +78,7 @@ impl SecretObject {
             (None, _) => known(Err("it has no tls.crt".to_owned())),
             (Some(_), None) => known(Err("it has no tls.key".to_owned())),
         };
-        Self { digest, certificate, unread: Mutex::new(unread) }
+        Self { digest: Some(digest), certificate, unread: Mutex::new(unread) }
     }
 
     /// Returns the certificate, or why there is none to serve.
@@ -78,7 +88,7 @@ impl SecretObject {
     pub fn certificate(&self) -> Result<&Arc<Certificate>, &str> {
         let certificate = self.certificate.get_or_init(|| {
             let unread = self.unread.lock().unwrap_or_else(PoisonError::into_inner).take();
-            let Some(Pem { origin, chain, key }) = unread else { return Err("it holds nothing".to_owned()) };
+            let Some(Pem { origin, chain, key }) = unread else { return Err(NOT_SAVED.to_owned()) };
             Certificate::from_pem(origin, &chain, &key).map(Arc::new).map_err(|error| error.to_string())
         });
         certificate.as_ref().map_err(String::as_str)
@@ -89,4 +99,47 @@ impl SecretObject {
     pub fn is_read(&self) -> bool {
         self.certificate.get().is_some()
     }
+}
+
+/// What a saved snapshot has of a Secret: what there is to know of its certificate, nothing that it was read from. Not even a digest of
+/// that: what somebody typed in the place of a key could be found by trying.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Saved {
+    /// Nothing had asked for its certificate.
+    Unread,
+    Certificate(CertificateDump),
+    /// Why there is none to serve.
+    Unusable(String),
+}
+
+impl Serialize for SecretObject {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let saved = match self.certificate.get() {
+            None => Saved::Unread,
+            Some(Ok(certificate)) => Saved::Certificate(CertificateDump::of(certificate)),
+            Some(Err(reason)) => Saved::Unusable(reason.clone()),
+        };
+        saved.serialize(serializer)
+    }
+}
+
+impl TryFrom<Saved> for SecretObject {
+    type Error = String;
+
+    fn try_from(saved: Saved) -> Result<Self, Self::Error> {
+        let certificate = match saved {
+            Saved::Unread => OnceLock::new(),
+            Saved::Unusable(reason) => OnceLock::from(Err(reason)),
+            Saved::Certificate(CertificateDump { origin, names, not_before, not_after, fingerprint }) => {
+                let validity = date("not_before", &not_before)?..date("not_after", &not_after)?;
+                OnceLock::from(Ok(Arc::new(Certificate::without_key(origin, names, validity, fingerprint))))
+            }
+        };
+        Ok(Self { digest: None, certificate, unread: Mutex::default() })
+    }
+}
+
+fn date(field: &str, text: &str) -> Result<SystemTime, String> {
+    text.parse::<Timestamp>().map(SystemTime::from).map_err(|error| format!("{field}: {error}"))
 }

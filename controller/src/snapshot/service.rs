@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use serde::{Deserialize, Serialize};
 
 use super::Version;
 use crate::texts::shared;
 
 /// A Service, as far as routing needs it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ServiceObject {
     /// The DNS name that it stands for (`type: ExternalName`); `None` for all others, whose endpoints are in slices.
     pub external_name: Option<Arc<str>>,
@@ -18,7 +20,8 @@ pub struct ServiceObject {
 }
 
 /// A port of a Service.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ServicePort {
     /// Its name; empty where it has none. Slices carry the same name.
     pub name: Arc<str>,

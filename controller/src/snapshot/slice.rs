@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointSlice};
+use serde::{Deserialize, Serialize};
 
 use super::Version;
 use crate::object::{Kind, ObjectRef};
@@ -12,7 +13,8 @@ use crate::texts::shared;
 const SERVICE_LABEL: &str = "kubernetes.io/service-name";
 
 /// A slice of a Service's endpoints.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct SliceObject {
     /// The Service that it belongs to; `None` for a slice of something else.
     pub service: Option<Arc<str>>,
@@ -23,7 +25,8 @@ pub struct SliceObject {
 }
 
 /// One endpoint.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct SliceEndpoint {
     /// Where it listens.
     pub address: IpAddr,
@@ -34,7 +37,8 @@ pub struct SliceEndpoint {
 }
 
 /// Whether an endpoint takes requests (EndpointSlice API: `conditions`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Readiness {
     /// Yes.
     Ready,

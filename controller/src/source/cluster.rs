@@ -21,6 +21,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 pub use connect::{ConnectError, Connection, connect};
+pub use list::list;
 pub use trouble::describe;
 
 use self::list::{Known, Loss};
@@ -160,7 +161,7 @@ impl Scope {
         while let Loss::Doubtful { before, after } = known.loss(&objects) {
             tracing::warn!(kind = %self.kind, namespace = self.namespace.as_deref(), before, after,
                 "a new list has lost more than half of what was known; asking again before it counts");
-            match list::consistent(&self.api, self.selector().as_deref()).await {
+            match list(&self.api, self.selector().as_deref()).await {
                 Ok(confirmed) => {
                     let mut reader = Reader::new(self.kind);
                     objects = confirmed.into_iter().filter_map(|object| reader.read(object)).collect();

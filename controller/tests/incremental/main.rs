@@ -111,6 +111,11 @@ fn live(objects: &mut Objects, options: &Options, steps: usize, which: &str) {
             let last = last.join("\n\n");
             panic!("{which}: step {step} of this world differs.\nLast events:\n{last}\n{}", difference(&kept, &anew));
         }
+        if step % 8 == 0 {
+            let loaded = Snapshot::load(&serde_json::to_vec(&snapshot.save()).unwrap()).unwrap();
+            let loaded = from_nothing(options, &loaded, now);
+            assert!(loaded == anew, "{which}: step {step} of this world differs when it is saved.\n{}", difference(&loaded, &anew));
+        }
         assert_eq!(told.findings.iter().collect::<Vec<_>>(), translator.diagnostics().collect::<Vec<_>>(), "{which}: step {step}");
     }
 }
@@ -137,7 +142,7 @@ async fn a_reconciler_publishes_and_tells_what_is_built_from_nothing() {
             told.hear(&outcome);
         }
         told.table = Some(publisher.current().as_ref().clone());
-        let (kept, anew) = (seen(&told, &state), from_nothing(&options, reconciler.snapshot(), SystemTime::now()));
+        let (kept, anew) = (seen(&told, &state), from_nothing(&options, &reconciler.snapshot(), SystemTime::now()));
         assert!(kept == anew, "TIDEGATE_SEED={seed}, step {step} differs.\n{}", difference(&kept, &anew));
     }
 }

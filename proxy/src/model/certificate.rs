@@ -1,12 +1,14 @@
 //! Certificates, parsed once and shared by everything that serves them.
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::sign::CertifiedKey;
+use rustls::sign::{CertifiedKey, Signer, SigningKey};
+use rustls::{SignatureAlgorithm, SignatureScheme};
 
 use super::Origin;
 
@@ -96,6 +98,13 @@ impl Certificate {
         })
     }
 
+    /// Makes a certificate of which only this is known: it stands in tables like any other, but no handshake succeeds with it.
+    #[must_use]
+    pub fn without_key(origin: Arc<Origin>, names: Arc<[String]>, validity: Range<SystemTime>, fingerprint: Arc<str>) -> Self {
+        let key = Arc::new(CertifiedKey::new(Vec::new(), Arc::new(NoKey)));
+        Self { origin, key, names, not_before: validity.start, not_after: validity.end, fingerprint }
+    }
+
     /// Whether the certificate is valid for a host: an exact name, or a wildcard that stands for exactly one label (RFC 6125 §6.4.3).
     /// A host that is itself a wildcard (`*.example.com`) must be named as such.
     #[must_use]
@@ -106,6 +115,20 @@ impl Certificate {
                     host.split_once('.').is_some_and(|(label, rest)| !label.is_empty() && label != "*" && rest == suffix)
                 })
         })
+    }
+}
+
+/// In the place of a key that is not there: signs nothing.
+#[derive(Debug)]
+struct NoKey;
+
+impl SigningKey for NoKey {
+    fn choose_scheme(&self, _: &[SignatureScheme]) -> Option<Box<dyn Signer>> {
+        None
+    }
+
+    fn algorithm(&self) -> SignatureAlgorithm {
+        SignatureAlgorithm::ED25519
     }
 }
 
@@ -151,6 +174,16 @@ impl fmt::Debug for Certificate {
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_certificate_without_a_key_signs_nothing() {
+        let origin = Arc::new(Origin::new("Secret", "ns", "name"));
+        let now = SystemTime::now();
+        let certificate = Certificate::without_key(origin, Arc::new(["a.test".to_owned()]), now..now, "00".into());
+        assert!(certificate.covers("a.test"));
+        let offered = rustls::crypto::aws_lc_rs::default_provider().signature_verification_algorithms.supported_schemes();
+        assert!(!offered.is_empty() && certificate.key.key.choose_scheme(&offered).is_none());
+    }
 
     /// Whether a text shows some part of the material, as text or as what programs print bytes as.
     fn shows(text: &str, material: &str) -> bool {

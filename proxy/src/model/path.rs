@@ -39,6 +39,12 @@ impl serde::Serialize for NormalPath {
     }
 }
 
+impl<'de> serde::Deserialize<'de> for NormalPath {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
 impl fmt::Display for NormalPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -52,7 +58,7 @@ impl fmt::Debug for NormalPath {
 }
 
 /// How a rule matches a path. Ordered by precedence: exact first, then the longer prefix.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PathMatch {
     /// This path alone; a trailing slash counts.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// Whose conventions a host follows where they differ.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Compatibility {
     /// Tidegate's own: the Kubernetes API reference to the letter.

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Backend, Forward, Host, Listener, Route, Table, TlsTable};
 use crate::error::Reason;
@@ -77,7 +77,8 @@ pub struct HostCertificateDump {
 }
 
 /// A certificate, without its key.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct CertificateDump {
     /// The object that it came from.
     pub origin: Arc<Origin>,
@@ -227,7 +228,9 @@ impl TlsDump {
 }
 
 impl CertificateDump {
-    fn of(certificate: &Certificate) -> Self {
+    /// Returns a certificate as plain data.
+    #[must_use]
+    pub fn of(certificate: &Certificate) -> Self {
         Self {
             origin: Arc::clone(&certificate.origin),
             names: Arc::clone(&certificate.names),

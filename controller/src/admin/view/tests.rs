@@ -92,6 +92,7 @@ async fn view(manifest: &str) -> View {
     let state = Arc::new(State::default());
     let mut reconciler = Reconciler::new(options(), [], Arc::clone(&state));
     let mut outcomes = reconciler.subscribe();
+    let snapshot = reconciler.shared_snapshot();
     let table = reconciler.first_table(&mut events).await.unwrap();
     let publisher = Arc::new(Publisher::new(table));
     drop(sender);
@@ -99,6 +100,7 @@ async fn view(manifest: &str) -> View {
     let view = View {
         findings: Findings::default(),
         state,
+        snapshot,
         addresses: vec![("http", "127.0.0.1:8080".parse().unwrap())],
         publisher: OnceLock::from(publisher),
     };
@@ -161,7 +163,13 @@ async fn a_private_key_in_the_wrong_place_is_not_shown_either() {
 
 #[test]
 fn the_pages_are_there_before_there_is_a_table() {
-    let view = View { findings: Findings::default(), state: Arc::default(), addresses: Vec::new(), publisher: OnceLock::new() };
+    let view = View {
+        findings: Findings::default(),
+        state: Arc::default(),
+        snapshot: Arc::default(),
+        addresses: Vec::new(),
+        publisher: OnceLock::new(),
+    };
     for (path, _) in PAGES {
         json(&view, path);
     }

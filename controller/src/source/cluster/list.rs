@@ -1,10 +1,11 @@
-//! What is known of one watch's objects, and when a new list of them is not believed at once.
+//! Whole lists of objects, what is known of one watch's, and when a new list of them is not believed at once.
 
 use std::collections::BTreeSet;
+use std::fmt::Debug;
 
 use kube::api::{Api, ListParams};
+use serde::de::DeserializeOwned;
 
-use super::received::Received;
 use crate::object::{Object, ObjectRef};
 
 /// The names of a watch's objects, as last reported.
@@ -53,8 +54,16 @@ impl Known {
     }
 }
 
-/// Lists everything by a consistent read: no `resourceVersion`, so that no cache answers with what it has.
-pub(super) async fn consistent(api: &Api<Received>, selector: Option<&str>) -> kube::Result<Vec<Received>> {
+/// Lists everything, page by page, by a consistent read: no `resourceVersion`, so that no cache answers with what it has.
+///
+/// `selector` is what fields must be; `None` leaves nothing out.
+///
+/// # Errors
+/// The API server cannot be reached, or refuses one of the pages.
+pub async fn list<K>(api: &Api<K>, selector: Option<&str>) -> kube::Result<Vec<K>>
+where
+    K: Clone + DeserializeOwned + Debug,
+{
     let mut params = ListParams { field_selector: selector.map(str::to_owned), limit: Some(super::PAGE), ..ListParams::default() };
     let mut objects = Vec::new();
     loop {
