@@ -65,8 +65,10 @@ impl Peer {
 pub struct Site {
     /// How it is called in tables; empty for the usual one.
     pub name: &'static str,
-    /// How many hosts there are, each with a certificate (Envoy: one for all) and, at Tidegate, with a Service and an Ingress.
+    /// How many hosts there are, each with a certificate (Envoy: one for all) and, at Tidegate, with an Ingress.
     pub hosts: usize,
+    /// How many Services these lead to at Tidegate. The others have one backend.
+    pub services: usize,
     /// Whether requests are logged to a file.
     pub access_log: bool,
     /// Whether session tickets are handed out.
@@ -75,7 +77,7 @@ pub struct Site {
 
 impl Site {
     /// One host, no log, no tickets.
-    pub const USUAL: Self = Self { name: "", hosts: 1, access_log: false, tickets: false };
+    pub const USUAL: Self = Self { name: "", hosts: 1, services: 1, access_log: false, tickets: false };
 
     /// Returns how a generator names its hosts.
     pub fn hosts(self) -> Hosts {

@@ -68,10 +68,15 @@ const USUAL: &[Site] = &[Site::USUAL];
 const TICKETS: &[Site] = &[Site { name: "tickets", tickets: true, ..Site::USUAL }];
 const LOGS: &[Site] = &[Site::USUAL, Site { name: "log on", access_log: true, ..Site::USUAL }];
 const HOSTS: &[Site] = &[Site::USUAL, Site { name: "10k hosts", hosts: 10_000, ..Site::USUAL }];
-const SIZES: &[Site] =
-    &[Site::USUAL, Site { name: "1k hosts", hosts: 1_000, ..Site::USUAL }, Site { name: "10k hosts", hosts: 10_000, ..Site::USUAL }];
+const SERVICES: &[Site] = &[Site::USUAL, hosts_with_services("10k hosts, a Service each", 10_000)];
+const SIZES: &[Site] = &[Site::USUAL, hosts_with_services("1k hosts", 1_000), hosts_with_services("10k hosts", 10_000)];
+const TIDEGATE: &[Peer] = &[Peer::Tidegate];
 const ALL: &[Peer] = &Peer::ALL;
 const WITHOUT_FLOOR: &[Peer] = &[Peer::Tidegate, Peer::Nginx, Peer::Haproxy, Peer::Envoy, Peer::Traefik];
+
+const fn hosts_with_services(name: &'static str, hosts: usize) -> Site {
+    Site { name, hosts, services: hosts, ..Site::USUAL }
+}
 
 const fn closed(exchange: Exchange, scheme: Scheme, connections: usize) -> Measure {
     Measure::Exchanges { exchange, scheme, connections, pace: Pace::Closed }
@@ -118,6 +123,13 @@ pub const SUITES: &[Suite] = &[
         WITHOUT_FLOOR,
         "hosts-10k",
         "HTTP/1.1, 64 B, one host against 10,000, each with its certificate",
+        closed(Download(64), Http, 64),
+    ),
+    on(
+        SERVICES,
+        TIDEGATE,
+        "services-10k",
+        "HTTP/1.1, 64 B, one host against 10,000, each with its certificate and its Service",
         closed(Download(64), Http, 64),
     ),
     on(SIZES, WITHOUT_FLOOR, "memory", "memory with 1, 1,000 and 10,000 hosts, before and after requests to all", Measure::Memory),

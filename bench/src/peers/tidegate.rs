@@ -33,6 +33,7 @@ pub(super) fn write_manifests(place: &Place<'_>) -> anyhow::Result<String> {
     let (address, port) = (place.ground.upstream.ip(), place.ground.upstream.port());
     for (number, host) in place.site.names().enumerate() {
         let name = format!("bench-{number}");
+        let service = format!("bench-{}", number % place.site.services);
         write!(
             ingresses,
             "---
@@ -42,12 +43,13 @@ metadata: {{name: {name}, annotations: {{tidegate.dev/ssl-redirect: \"false\", t
 spec:
   ingressClassName: bench
   tls: [{{hosts: [{host}], secretName: {name}}}]
-  rules: [{{host: {host}, http: {{paths: [{{path: /, pathType: Prefix, backend: {{service: {{name: {name}, port: {{number: 80}}}}}}}}]}}}}]
+  rules: [{{host: {host}, http: {{paths: [{{path: /, pathType: Prefix, backend: {{service: {{name: {service}, port: {{number: 80}}}}}}}}]}}}}]
 "
         )?;
-        write!(
-            services,
-            "---
+        if number < place.site.services {
+            write!(
+                services,
+                "---
 apiVersion: v1
 kind: Service
 metadata: {{name: {name}}}
@@ -60,7 +62,8 @@ addressType: IPv4
 ports: [{{port: {port}}}]
 endpoints: [{{addresses: [{address}]}}]
 "
-        )?;
+            )?;
+        }
         let pem = fs::read_to_string(place.ground.certificate(&host)?)?;
         let (certificate, key) = pem.split_at(pem.find("-----BEGIN PRIVATE").unwrap_or(pem.len()));
         write!(
