@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use tidegate_proxy::server::Publisher;
 use tidegate_proxy::state::State;
@@ -152,6 +152,7 @@ impl Reconciler {
 
     /// Takes a batch of events in; no event is a look at what changes by time alone.
     pub fn step(&mut self, events: impl Iterator<Item = SourceEvent>, publisher: &Publisher) {
+        let began = Instant::now();
         let mut changes = Changes::default();
         for event in events {
             changes.merge(self.change(|snapshot| snapshot.apply(event)));
@@ -160,7 +161,11 @@ impl Reconciler {
         let mut update = self.translator.update(&snapshot, &changes, SystemTime::now());
         drop(snapshot);
         let generation = match update.table.take() {
-            Some(table) => publisher.publish(table),
+            Some(table) => {
+                let generation = publisher.publish(table);
+                tracing::info!(generation, took_ms = began.elapsed().as_secs_f64() * 1e3, "a new table is served");
+                generation
+            }
             None => publisher.current().generation,
         };
         self.tell(generation, update);

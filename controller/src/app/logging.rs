@@ -39,9 +39,23 @@ fn targets(level: LogLevel) -> Targets {
 
 #[cfg(test)]
 mod tests {
+    use tidegate_proxy::settings::Variable;
     use tracing::Level;
 
     use super::*;
+
+    const HEAD: &str = include_str!("logs.md.head");
+    const TAIL: &str = include_str!("logs.md.tail");
+
+    #[test]
+    fn the_page_of_logs_is_current() {
+        let mut page = format!("<!-- Generated; `UPDATE_GENERATED=1 cargo test -p tidegate --lib` writes it anew. -->\n{HEAD}");
+        for variable in Variable::ALL {
+            page.push_str(&format!("| `{variable}` | {} |\n", variable.meaning()));
+        }
+        page.push_str(TAIL);
+        crate::generated::assert_current("docs/logs.md", &page);
+    }
 
     #[test]
     fn libraries_are_quiet_unless_everything_is_asked_for() {

@@ -59,6 +59,12 @@ macro_rules! variables {
             pub fn name(self) -> &'static str {
                 match self { $(Self::$name => $text,)+ }
             }
+
+            /// Returns what it stands for, for the documentation.
+            #[must_use]
+            pub fn meaning(self) -> &'static str {
+                match self { $(Self::$name => concat!($($doc),+).trim_ascii(),)+ }
+            }
         }
     };
 }
