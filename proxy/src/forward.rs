@@ -4,12 +4,12 @@ mod answer;
 mod client;
 mod dispatch;
 mod facts;
+mod foresee;
 mod headers;
 mod saved_head;
 mod upgrade;
 mod worker;
 
-use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -19,12 +19,13 @@ use http::{HeaderValue, Request, Response, StatusCode, Uri, Version};
 use http_body::Body as _;
 use tokio::time::Instant;
 
+pub use foresee::{Effect, Foreseen, Step, foresee};
 pub use worker::Worker;
 
 use crate::body::{Body, Download, Upload};
 use crate::error::Reason;
-use crate::filter::{Answer, Exchange, Flow};
-use crate::model::{RequestPath, Scheme, request_host};
+use crate::filter::{Answer, Flow};
+use crate::model::{RequestPath, Scheme};
 use crate::observe::{ClientFacts, Record};
 use crate::table::Backend;
 use crate::upstream::Wanted;
@@ -188,23 +189,8 @@ fn filter(parts: &Parts, found: &Found<'_>, body: &Body) -> Result<Option<u64>, 
     if found.route.filters.is_empty() {
         return Ok(None);
     }
-    let authority = found.client.host.as_ref().and_then(|host| host.to_str().ok()).unwrap_or(found.facts.authority);
-    let host = match &found.client.host {
-        None => Cow::Borrowed(&*found.facts.host),
-        Some(_) => request_host(authority).map_err(|_| Answer::from(Reason::BadHost))?,
-    };
-    let mut exchange = Exchange {
-        method: &parts.method,
-        scheme: found.client.scheme,
-        host: &host,
-        port: facts::port_of(authority),
-        path: &found.facts.path.path,
-        target: found.facts.target,
-        https_port: found.https_port,
-        http_port: found.http_port,
-        body_bytes: body.size_hint().exact(),
-        body_limit: None,
-    };
+    let host = found.host()?;
+    let mut exchange = found.exchange(parts, &host, body.size_hint().exact());
     for filter in &found.route.filters {
         match filter.apply(&mut exchange) {
             Flow::Continue => {}

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 /// The object that a route, host or certificate came from. The data plane never interprets it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub struct Origin {
     /// What kind of object it is, such as `Ingress`.
     pub kind: Arc<str>,

@@ -227,7 +227,9 @@ impl TlsDump {
 }
 
 impl CertificateDump {
-    fn of(certificate: &Certificate) -> Self {
+    /// Returns a certificate as plain data.
+    #[must_use]
+    pub fn of(certificate: &Certificate) -> Self {
         Self {
             origin: Arc::clone(&certificate.origin),
             names: Arc::clone(&certificate.names),
@@ -239,7 +241,9 @@ impl CertificateDump {
 }
 
 impl HostMatchDump {
-    fn of(host: HostMatch) -> Self {
+    /// Returns which hosts something is for as plain data.
+    #[must_use]
+    pub fn of(host: HostMatch) -> Self {
         let wildcard = match host {
             HostMatch::Exact(_) => None,
             HostMatch::OneLabel(_) => Some(Wildcard::OneLabel),
