@@ -1,7 +1,11 @@
 //! The subcommands of the binary.
 
 mod check;
+mod columns;
 pub mod echo;
+mod explain;
+mod list;
+mod look;
 mod quickstart;
 mod serve;
 
@@ -9,8 +13,9 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 
-use crate::args::{Command, EchoOptions, Options};
+use crate::args::{Command, EchoOptions, ListOptions, Options};
 use crate::signal::Stops;
+use list::List;
 
 /// Does what the command line asks for, and returns what the process ends with: 0 when all is well, 1 when it failed (which is then
 /// said on standard error). Wrong usage ended with 2 before.
@@ -19,6 +24,11 @@ pub fn run(options: Options) -> ExitCode {
     let result = match options.command {
         Command::Serve(options) => runtime().and_then(|runtime| runtime.block_on(serve::run(*options))),
         Command::Check(options) => check::run(&options),
+        Command::Explain(options) => runtime().and_then(|runtime| runtime.block_on(explain::run(*options))),
+        Command::Routes(options) => listed(List::Routes, *options),
+        Command::Certs(options) => listed(List::Certificates, *options),
+        Command::Backends(options) => listed(List::Backends, *options),
+        Command::Diagnostics(options) => listed(List::Diagnostics, *options),
         Command::Quickstart(options) => runtime().and_then(|runtime| runtime.block_on(quickstart::run(options))),
         Command::Echo(options) => runtime().and_then(|runtime| runtime.block_on(echo(options))),
         Command::Version => {
@@ -30,6 +40,10 @@ pub fn run(options: Options) -> ExitCode {
         eprintln!("error: {error:#}");
         ExitCode::FAILURE
     })
+}
+
+fn listed(list: List, options: ListOptions) -> anyhow::Result<ExitCode> {
+    runtime()?.block_on(list::run(list, options))
 }
 
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {

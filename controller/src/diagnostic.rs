@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::object::ObjectRef;
 
 /// How bad it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// It is served, perhaps not as meant.
@@ -25,7 +25,7 @@ impl std::fmt::Display for Severity {
 
 /// One finding about one object.
 /// Cheap to clone: many keep it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub struct Diagnostic {
     /// The object at fault.
     pub object: ObjectRef,
@@ -157,6 +157,14 @@ impl serde::Serialize for Code {
     }
 }
 
+impl<'de> serde::Deserialize<'de> for Code {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        let known = Self::ALL.iter().copied().find(|code| code.as_str() == text);
+        known.ok_or_else(|| serde::de::Error::custom(format!("there is no code {text:?}")))
+    }
+}
+
 impl std::fmt::Display for Code {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.as_str())
@@ -174,6 +182,24 @@ impl Diagnostic {
     #[must_use]
     pub fn of(object: &ObjectRef, code: Code, message: impl Into<String>) -> Self {
         Self { object: object.clone(), code, field: None, message: message.into().into() }
+    }
+}
+
+/// A finding as pages and commands show it: with how bad it is, and what to do.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Finding {
+    /// The finding.
+    #[serde(flatten)]
+    pub diagnostic: Diagnostic,
+    /// How bad it is.
+    pub severity: Severity,
+    /// What to do about it.
+    pub help: String,
+}
+
+impl From<Diagnostic> for Finding {
+    fn from(diagnostic: Diagnostic) -> Self {
+        Self { severity: diagnostic.code.severity(), help: diagnostic.code.help().to_owned(), diagnostic }
     }
 }
 
@@ -199,8 +225,8 @@ mod tests {
 # Diagnostics
 
 What is wrong with an object is told once per change in the log, as an Event on the object (by the replica that leads), as the metric
-`tidegate_diagnostics` by code, as JSON on the admin page, and by `tidegate check`. The codes are stable; the reason of the Event is the
-code in upper camel case.
+`tidegate_diagnostics` by code, as JSON on the admin page, and by `tidegate check` and `tidegate diagnostics`. The codes are stable; the
+reason of the Event is the code in upper camel case.
 
 An *error* means that part of the object is not served as written; `tidegate check` then exits with 1. A *warning* means that it is served,
 perhaps not as meant. No finding about one object keeps another from being served.

@@ -17,7 +17,7 @@ use tidegate_proxy::model::Origin;
 use crate::diagnostic::Code;
 
 /// The kinds of objects that are read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub enum Kind {
     /// `networking.k8s.io/v1`.
     IngressClass,
@@ -62,7 +62,7 @@ impl fmt::Display for Kind {
 }
 
 /// The name of an object. Ordered by kind, namespace, name. Cheap to clone.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub struct ObjectRef {
     /// What it is.
     pub kind: Kind,

@@ -1,5 +1,7 @@
 //! The loop: events in, tables out, and what is told to those who tell it back.
 
+mod inquiry;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -9,7 +11,10 @@ use tidegate_proxy::state::State;
 use tidegate_proxy::table::Table;
 use tokio::sync::mpsc;
 
+pub use inquiry::Inquiries;
+
 use crate::diagnostic::Diagnostic;
+use crate::explain::Known;
 use crate::object::{ObjectRef, SourceEvent};
 use crate::snapshot::{Changes, Snapshot};
 use crate::source::debounce::Debounce;
@@ -71,6 +76,9 @@ pub struct Reconciler {
     consumers: Vec<mpsc::UnboundedSender<Arc<Outcome>>>,
     /// What is still to be told, once the table that it came with serves.
     untold: Update,
+    inquiries: Inquiries,
+    /// `None` once it runs.
+    asked: Option<inquiry::Asked>,
 }
 
 impl Reconciler {
@@ -81,7 +89,9 @@ impl Reconciler {
         if let Some(secret) = &options.default_certificate {
             snapshot.pin_secret(secret);
         }
-        Self { snapshot, translator: Translator::new(options, state), consumers: Vec::new(), untold: Update::default() }
+        let (inquiries, asked) = inquiry::channel();
+        let translator = Translator::new(options, state);
+        Self { snapshot, translator, consumers: Vec::new(), untold: Update::default(), inquiries, asked: Some(asked) }
     }
 
     /// Returns what every generation from now on changes. A consumer that follows misses nothing; one that ends is dropped.
@@ -89,6 +99,24 @@ impl Reconciler {
         let (sender, receiver) = mpsc::unbounded_channel();
         self.consumers.push(sender);
         receiver
+    }
+
+    /// Returns where questions are asked; they are answered once it runs.
+    #[must_use]
+    pub fn inquiries(&self) -> Inquiries {
+        self.inquiries.clone()
+    }
+
+    /// Returns all that is known, together with the table that was made of it.
+    #[must_use]
+    pub fn known<'a>(&'a self, table: &'a Table) -> Known<'a> {
+        Known { table, snapshot: &self.snapshot, translator: &self.translator }
+    }
+
+    /// Returns where endpoints are told.
+    #[must_use]
+    pub fn state(&self) -> Arc<State> {
+        Arc::clone(self.translator.state())
     }
 
     /// Returns the objects as they are.
@@ -128,11 +156,15 @@ impl Reconciler {
         // Told even if it is empty: who tells back to the cluster waits for it to know that nothing is ours.
         self.announce(publisher.current().generation, first);
         let mut events = Debounce::new(events);
+        let Some(mut asked) = self.asked.take() else { return };
         loop {
-            match tokio::time::timeout(self.wait(), events.next()).await {
-                Ok(Some(batch)) => self.step(batch.into_iter(), publisher),
-                Ok(None) => return,
-                Err(_) => self.step(std::iter::empty(), publisher),
+            tokio::select! {
+                batch = tokio::time::timeout(self.wait(), events.next()) => match batch {
+                    Ok(Some(batch)) => self.step(batch.into_iter(), publisher),
+                    Ok(None) => return,
+                    Err(_) => self.step(std::iter::empty(), publisher),
+                },
+                question = asked.next() => question(self.known(&publisher.current())),
             }
         }
     }

@@ -1,8 +1,11 @@
 //! What the process serves, as JSON for people and their programs.
 
+mod routes;
+
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
+use http::StatusCode;
 use serde::Serialize;
 use serde_json::json;
 use tidegate_proxy::server::Publisher;
@@ -11,15 +14,20 @@ use tidegate_proxy::table::{CertificateDump, HostCertificateDump};
 use tidegate_proxy::upstream::EndpointAddress;
 
 use super::server::{Pages, Reply};
-use crate::diagnostic::{Code, Diagnostic, Severity};
+use crate::diagnostic::Finding;
+use crate::explain::{Question, explain};
 use crate::publish::findings::Findings;
+use crate::reconcile::Inquiries;
 
 /// The pages, with what they show.
 const PAGES: &[(&str, &str)] = &[
     ("/addresses", "the addresses that are listened on"),
+    ("/backends", "backends with their endpoints' states"),
     ("/certificates", "certificates by server name, without keys"),
     ("/diagnostics", "what is wrong with objects"),
     ("/endpoints", "backends and their endpoints"),
+    ("/explain", "?url=…&method=…&header=…&client=…: what becomes of a request, and why"),
+    ("/routes", "the routes, as a list"),
     ("/table", "the routing table"),
     ("/version", "the version, and the generation of the table"),
 ];
@@ -35,14 +43,8 @@ pub struct View {
     pub addresses: Vec<(&'static str, SocketAddr)>,
     /// Where the table is published; set once there is one.
     pub publisher: OnceLock<Arc<Publisher>>,
-}
-
-#[derive(Serialize)]
-struct Finding {
-    #[serde(flatten)]
-    diagnostic: Diagnostic,
-    severity: Severity,
-    help: &'static str,
+    /// Whom to ask why it is so.
+    pub inquiries: Inquiries,
 }
 
 #[derive(Serialize)]
@@ -59,15 +61,21 @@ struct ListenerCertificates {
 }
 
 impl Pages for View {
-    fn page(&self, path: &str) -> Option<Reply> {
+    fn page(&self, path: &str, query: Option<&str>) -> Option<Reply> {
         match path {
             "/" => Some(index()),
             "/addresses" => Some(self.addresses()),
+            "/backends" => Some(self.backends()),
             "/certificates" => Some(self.certificates()),
             "/diagnostics" => Some(Reply::json(&self.findings.all().into_iter().map(Finding::from).collect::<Vec<_>>())),
             "/endpoints" => {
                 let backends = self.state.upstreams.dump().into_iter();
                 Some(Reply::json(&backends.map(|(backend, endpoints)| Backend { backend, endpoints }).collect::<Vec<_>>()))
+            }
+            "/explain" => Some(self.explain(query.unwrap_or_default())),
+            "/routes" => {
+                let table = self.publisher.get().map(|publisher| publisher.current().dump());
+                Some(Reply::json(&table.map(routes::rows).unwrap_or_default()))
             }
             "/table" => Some(self.table()),
             "/version" => Some(Reply::json(&json!({ "version": env!("CARGO_PKG_VERSION"), "generation": self.generation() }))),
@@ -76,11 +84,8 @@ impl Pages for View {
     }
 }
 
-impl From<Diagnostic> for Finding {
-    fn from(diagnostic: Diagnostic) -> Self {
-        let code: Code = diagnostic.code;
-        Self { severity: code.severity(), help: code.help(), diagnostic }
-    }
+fn ending() -> Reply {
+    Reply::text(StatusCode::SERVICE_UNAVAILABLE, "the process ends")
 }
 
 fn index() -> Reply {
@@ -103,6 +108,31 @@ impl View {
         let table = self.publisher.get().map(|publisher| publisher.current());
         let generation = table.as_ref().map_or(0, |table| table.generation);
         Reply::json(&json!({ "generation": generation, "table": table.map(|table| table.dump()) }))
+    }
+
+    fn backends(&self) -> Reply {
+        if self.publisher.get().is_none() {
+            return Reply::json(&json!([]));
+        }
+        match self.inquiries.ask(|known| known.translator.backends(known.snapshot)) {
+            Some(backends) => Reply::json(&backends),
+            None => ending(),
+        }
+    }
+
+    fn explain(&self, query: &str) -> Reply {
+        let question = match Question::from_query(query) {
+            Ok(question) => question,
+            Err(problem) => return Reply::text(StatusCode::BAD_REQUEST, &problem),
+        };
+        if self.publisher.get().is_none() {
+            return Reply::text(StatusCode::SERVICE_UNAVAILABLE, "there is no table yet");
+        }
+        let bound = self.addresses.clone();
+        match self.inquiries.ask(move |known| explain(known, &bound, &question)) {
+            Some(explanation) => Reply::json(&explanation),
+            None => ending(),
+        }
     }
 
     fn certificates(&self) -> Reply {

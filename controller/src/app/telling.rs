@@ -39,6 +39,7 @@ pub(super) fn pages(
         state,
         addresses: vec![("http", http), ("https", https), ("health", health_at), ("admin", admin_at)],
         publisher: OnceLock::new(),
+        inquiries: reconciler.inquiries(),
     });
     let mut tasks = JoinSet::new();
     tasks.spawn(findings.follow(reconciler.subscribe()));
