@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 
-pub use look::{ExplainOptions, ListFormat, ListOptions, LookOptions, ServedOptions, TextFormat};
+pub use look::{DiffOptions, ExplainOptions, ListFormat, ListOptions, LookOptions, ServedOptions, Side, TextFormat};
 pub use serve::{
     ClassOptions, DEFAULT_HTTP, DEFAULT_HTTPS, DefaultOptions, LogFormatChoice, LogLevel, LogOptions, PublicPorts, ServeOptions,
     SourceOptions, TrustOptions,
@@ -45,6 +45,8 @@ pub enum Command {
     Backends(Box<ListOptions>),
     /// Lists what is wrong with objects.
     Diagnostics(Box<ListOptions>),
+    /// Says how two sets of objects are served differently: exit 0 when they are not, 1 when they are, 2 when that cannot be said.
+    Diff(Box<DiffOptions>),
     /// Serves an example with its backends on this machine, and prints the curl lines to try.
     Quickstart(QuickstartOptions),
     /// Serves as a backend that shows what reaches it: a workload for tests.
@@ -131,7 +133,7 @@ impl Options {
             Command::Routes(options) | Command::Certs(options) | Command::Backends(options) | Command::Diagnostics(options) => {
                 Some(&mut options.look)
             }
-            Command::Serve(_) | Command::Check(_) | Command::Quickstart(_) | Command::Echo(_) | Command::Version => None,
+            Command::Serve(_) | Command::Check(_) | Command::Diff(_) | Command::Quickstart(_) | Command::Echo(_) | Command::Version => None,
         };
         let checked = match (look, matches.subcommand()) {
             (Some(look), Some((_, matches))) => look.settle(matches),

@@ -2,6 +2,7 @@
 
 mod check;
 mod columns;
+mod diff;
 pub mod echo;
 mod explain;
 mod list;
@@ -13,7 +14,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 
-use crate::args::{Command, EchoOptions, ListOptions, Options};
+use crate::args::{Command, DiffOptions, EchoOptions, ListOptions, Options};
 use crate::signal::Stops;
 use list::List;
 
@@ -29,6 +30,7 @@ pub fn run(options: Options) -> ExitCode {
         Command::Certs(options) => listed(List::Certificates, *options),
         Command::Backends(options) => listed(List::Backends, *options),
         Command::Diagnostics(options) => listed(List::Diagnostics, *options),
+        Command::Diff(options) => Ok(diff(*options)),
         Command::Quickstart(options) => runtime().and_then(|runtime| runtime.block_on(quickstart::run(options))),
         Command::Echo(options) => runtime().and_then(|runtime| runtime.block_on(echo(options))),
         Command::Version => {
@@ -44,6 +46,15 @@ pub fn run(options: Options) -> ExitCode {
 
 fn listed(list: List, options: ListOptions) -> anyhow::Result<ExitCode> {
     runtime()?.block_on(list::run(list, options))
+}
+
+/// Trouble ends it with 2, since 1 says that there are differences.
+fn diff(options: DiffOptions) -> ExitCode {
+    let result = runtime().and_then(|runtime| runtime.block_on(diff::run(options)));
+    result.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::from(2)
+    })
 }
 
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {

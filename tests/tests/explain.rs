@@ -81,12 +81,29 @@ fn what_cannot_be_looked_at_is_named() -> anyhow::Result<()> {
             1,
             "--default-backend",
         ),
+        (&["diff", "no/such/place", "examples/explain/now"], 2, "OLD"),
+        (&["diff", "examples/explain/now", &format!("admin:{free}")], 2, "NEW"),
+        (&["diff", "examples/explain/now"], 2, "NEW"),
         (&["diagnostics", "--admin", &free, "--manifests", "x"], 2, "--manifests"),
     ] {
         let ended = run(arguments, &[])?;
         ensure!(ended.status.code() == Some(code), "{arguments:?} ends with {:?}: {}", ended.status, ended.stderr);
         ensure!(ended.stderr.contains(named), "{arguments:?} does not name {named}: {}", ended.stderr);
         ensure!(ended.stdout.is_empty(), "{arguments:?}: {}", ended.stdout);
+    }
+    Ok(())
+}
+
+#[test]
+fn the_exit_code_of_diff_says_whether_there_are_differences() -> anyhow::Result<()> {
+    let (now, next) = ("examples/explain/now", "examples/explain/next");
+    for (old, new, code) in [(now, now, 0), (now, next, 1), (next, now, 1), (next, next, 0)] {
+        let ended = run(&["diff", old, new, "-o", "json"], &[])?;
+        ensure!(ended.status.code() == Some(code), "{old} {new}: {:?} {}", ended.status, ended.stderr);
+        let differences: Value = serde_json::from_str(&ended.stdout)?;
+        let count = |list: &str| differences["routes"][list].as_array().map(Vec::len);
+        let wanted = if code == 0 { [Some(0); 3] } else { [Some(1); 3] };
+        ensure!(["gained", "lost", "changed"].map(count) == wanted, "{old} {new}: {differences:#}");
     }
     Ok(())
 }
@@ -120,7 +137,7 @@ fn check_and_diagnostics_find_the_same() -> anyhow::Result<()> {
         all.sort();
         Ok(all)
     };
-    for directory in ["examples/explain/now", "examples/quickstart"] {
+    for directory in ["examples/explain/now", "examples/explain/next", "examples/quickstart"] {
         ensure!(Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(directory).is_dir(), "{directory}");
         let checked = found(&["check", directory, "-o", "json"], |page| &page["findings"])?;
         let listed = found(&["diagnostics", "--manifests", directory, "-o", "json"], |page| page)?;

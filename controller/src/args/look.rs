@@ -1,13 +1,15 @@
 //! The flags of the commands that look at what is served, and where they look.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, ValueEnum};
 use http::{HeaderName, HeaderValue, Method, Uri};
 
 use super::serve::{ClassOptions, DefaultOptions, PublicPorts, SourceOptions, TrustOptions};
-use super::value;
+use super::value::{self, InvalidValue};
 use crate::explain;
 
 /// Where to look, and by which flags of `serve`.
@@ -111,6 +113,72 @@ pub struct ListOptions {
     /// Where to look.
     #[command(flatten)]
     pub look: LookOptions,
+}
+
+/// What `diff` is given.
+#[derive(Debug, Clone, Args)]
+pub struct DiffOptions {
+    /// What is served now: a directory or file of manifests, cluster, cluster:CONTEXT, or admin:ADDR for a running instance
+    #[arg(value_name = "OLD")]
+    pub old: Side,
+    /// What is to be served: the same
+    #[arg(value_name = "NEW")]
+    pub new: Side,
+    /// How differences are written
+    #[arg(short, long, env = "TIDEGATE_OUTPUT", value_name = "FORMAT", default_value = "text")]
+    pub output: TextFormat,
+    /// Reach the cluster as this file says [default: KUBECONFIG, else ~/.kube/config, else the ServiceAccount of the Pod]
+    #[arg(long, env = "TIDEGATE_KUBECONFIG", value_name = "FILE", help_heading = "Source")]
+    pub kubeconfig: Option<PathBuf>,
+    /// Look at this namespace of manifests and clusters; repeatable [default: all]
+    #[arg(long, env = "TIDEGATE_WATCH_NAMESPACE", value_name = "NS", value_delimiter = ',', value_parser = value::object_name,
+          help_heading = "Source")]
+    pub watch_namespace: Vec<String>,
+    /// Flags of `serve` that what is served depends on.
+    #[command(flatten)]
+    pub served: ServedOptions,
+}
+
+/// One side of a comparison.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Side {
+    /// A directory or file of manifests.
+    Manifests(PathBuf),
+    /// A cluster: by a context of the kubeconfig; `None` is its current one, or the Pod's own cluster.
+    Cluster(Option<String>),
+    /// A running instance, by its admin address.
+    Instance(SocketAddr),
+}
+
+impl FromStr for Side {
+    type Err = InvalidValue;
+
+    /// A directory that is called `cluster` is written `./cluster`.
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        match text.split_once(':') {
+            _ if text == "cluster" => Ok(Self::Cluster(None)),
+            _ if text.is_empty() => Err(InvalidValue::new("give a directory or file of manifests, cluster, cluster:CONTEXT or admin:ADDR")),
+            Some(("cluster", "")) => Err(InvalidValue::new("give cluster, or cluster:CONTEXT with the name of a context")),
+            Some(("cluster", context)) => Ok(Self::Cluster(Some(context.to_owned()))),
+            Some(("admin", address)) => value::address(address).map(Self::Instance),
+            Some(_) | None => Ok(Self::Manifests(text.into())),
+        }
+    }
+}
+
+impl DiffOptions {
+    /// Returns where one side is looked at.
+    #[must_use]
+    pub fn look(&self, side: &Side) -> LookOptions {
+        let (manifests, context, admin) = match side {
+            Side::Manifests(path) => (Some(path.clone()), None, None),
+            Side::Cluster(context) => (None, context.clone(), None),
+            Side::Instance(address) => (None, None, Some(*address)),
+        };
+        let source =
+            SourceOptions { manifests, kubeconfig: self.kubeconfig.clone(), context, watch_namespace: self.watch_namespace.clone() };
+        LookOptions { admin, source, served: self.served.clone() }
+    }
 }
 
 /// How something is written that is a text for people.

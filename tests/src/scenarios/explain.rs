@@ -17,6 +17,7 @@ use crate::wait;
 crate::scenarios!("explain":
     what_is_explained_is_what_is_answered,
     the_same_is_wrong_and_served_whoever_is_asked,
+    a_difference_is_seen_whatever_the_sides_are,
 );
 
 /// A request: method, URL, and a header or none.
@@ -253,6 +254,47 @@ async fn the_same_is_wrong_and_served_whoever_is_asked(site: &Site) -> anyhow::R
         checked.sort();
         told.sort();
         ensure!(checked == told, "{checked:#?} {told:#?}");
+    }
+    Ok(())
+}
+
+async fn a_difference_is_seen_whatever_the_sides_are(site: &Site) -> anyhow::Result<()> {
+    let _app = site.service("app", 1).await?;
+    let certificate = TestCertificate::new(&["a.test"])?;
+    site.apply(&certificate.secret("cert")).await?;
+    let tls = "  tls: [{hosts: [a.test], secretName: cert}]\n";
+    let web = |rules: &[&str]| Ok::<_, anyhow::Error>(format!("{}{tls}", ingress("web", rules)?));
+    site.apply(&web(&["a.test/ Prefix app", "a.test/x Prefix app"])?).await?;
+    let tidegate = site.tidegate(&[]).await?;
+    let [controller, objects]: [String; 2] = site.object_flags()?.try_into().map_err(|flags| anyhow::anyhow!("{flags:?}"))?;
+    // The side that the site's objects are, and the flag that it needs.
+    let (side, flag) = match objects.split_once('=') {
+        Some(("--manifests", directory)) => (directory.to_owned(), None),
+        _ => ("cluster".to_owned(), Some(objects.as_str())),
+    };
+    let diff = |old: &str, new: &str| {
+        let arguments: Vec<_> = ["diff", old, new, "-o", "json", &controller].into_iter().chain(flag).collect();
+        site.command(&arguments)
+    };
+    let count = |differences: &Value, what: &str| {
+        ["gained", "lost", "changed"].map(|list| differences[what][list].as_array().map_or(usize::MAX, Vec::len))
+    };
+    let instance = format!("admin:{}", tidegate.admin);
+    let same = diff(&side, &instance)?;
+    ensure!((count(&same, "routes"), count(&same, "certificates")) == ([0; 3], [0; 3]), "{same:#}");
+
+    let directory = tempfile::tempdir()?;
+    let next = web(&["a.test/ Prefix other", "a.test/y Exact app"])?.replace("{name: web}", "{name: web, namespace: $NS}");
+    let class = "apiVersion: networking.k8s.io/v1\nkind: IngressClass\nmetadata: {name: $CLASS}\nspec: {controller: $CONTROLLER}\n";
+    std::fs::write(directory.path().join("next.yaml"), site.fill(&format!("{class}---\n{next}")))?;
+    let next = directory.path().display().to_string();
+    for now in [&side, &instance] {
+        let differences = diff(now, &next)?;
+        // The manifests have the Ingress alone: its Services are missing, and the certificate.
+        ensure!(count(&differences, "routes") == [1, 1, 1], "{differences:#}");
+        ensure!(count(&differences, "certificates") == [0, 1, 0], "{differences:#}");
+        let changed = &differences["routes"]["changed"][0];
+        ensure!(changed["what"] == serde_json::json!(["backend"]) && changed["path"] == "Prefix /", "{changed:#}");
     }
     Ok(())
 }
