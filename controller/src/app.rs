@@ -13,6 +13,7 @@ mod descriptors;
 mod flags;
 mod input;
 pub mod logging;
+mod lookout;
 mod telling;
 
 use std::net::SocketAddr;
@@ -38,6 +39,7 @@ use crate::resolver::Resolver;
 use crate::signal::{Stop, Stops};
 use crate::translate;
 use bind::Place;
+pub use lookout::Lookout;
 use telling::Publishing;
 
 /// Tidegate with all its sockets bound, before it knows an object.
@@ -74,14 +76,15 @@ impl App {
     /// # Errors
     /// An address cannot be bound or the access log not be written: names it and its flag.
     pub fn bind(options: ServeOptions) -> anyhow::Result<Self> {
-        flags::check_watched(&options)?;
+        flags::check_watched(&options.defaults, &options.source.watch_namespace)?;
         let settings = flags::settings(&options);
         let mut registry = Registry::default();
         let metrics = Arc::new(Metrics::register(&mut registry));
         let findings = Findings::register(&mut registry);
         let log = Logger::start(&settings.access_log, settings.access_log_format.clone(), Arc::clone(&metrics)).context("--access-log")?;
         let tickets = SessionTickets::new().context("cannot make keys for TLS tickets")?;
-        let mut translation = flags::translation(&options, certificate::default_certificate()?, tickets)?;
+        let listened = [options.listen.http(), options.listen.https()];
+        let mut translation = flags::translation(&options.served(), listened, certificate::default_certificate()?, tickets)?;
         let places = [
             Place { name: flags::HTTP, flag: "--http", address: options.listen.http() },
             Place { name: flags::HTTPS, flag: "--https", address: options.listen.https() },

@@ -1,6 +1,7 @@
 //! The command line: strings to typed values, once, at the border. Every flag can also be given as `TIDEGATE_…` in the environment.
 //! What several flags mean together is checked here too, so that whoever takes these values need not doubt them.
 
+mod look;
 mod serve;
 mod value;
 
@@ -11,7 +12,11 @@ use std::path::PathBuf;
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 
-pub use serve::{ClassOptions, DEFAULT_HTTP, DEFAULT_HTTPS, LogFormatChoice, LogLevel, LogOptions, ServeOptions, SourceOptions};
+pub use look::{DiffOptions, ExplainOptions, ListFormat, ListOptions, LookOptions, ServedOptions, Side, TextFormat};
+pub use serve::{
+    ClassOptions, DEFAULT_HTTP, DEFAULT_HTTPS, DefaultOptions, LogFormatChoice, LogLevel, LogOptions, PublicPorts, ServeOptions,
+    SourceOptions, TrustOptions,
+};
 pub use value::{InvalidValue, ListenAddress, NamespacedName, PortName, ServiceReference};
 
 /// Tidegate: an ingress controller for Kubernetes in one binary.
@@ -30,6 +35,18 @@ pub enum Command {
     Serve(Box<ServeOptions>),
     /// Says what is wrong with manifests, without a cluster: exit 0 when nothing is, 1 when there are errors, 2 for wrong usage.
     Check(CheckOptions),
+    /// Says what becomes of a request, and why: exit 0 when it can be said, 1 when nothing can be looked at, 2 for wrong usage.
+    Explain(Box<ExplainOptions>),
+    /// Lists the routes: host, path, object, backend.
+    Routes(Box<ListOptions>),
+    /// Lists the certificates by server name, without keys.
+    Certs(Box<ListOptions>),
+    /// Lists the backends, and their endpoints with their states.
+    Backends(Box<ListOptions>),
+    /// Lists what is wrong with objects.
+    Diagnostics(Box<ListOptions>),
+    /// Says how two sets of objects are served differently: exit 0 when they are not, 1 when they are, 2 when that cannot be said.
+    Diff(Box<DiffOptions>),
     /// Serves an example with its backends on this machine, and prints the curl lines to try.
     Quickstart(QuickstartOptions),
     /// Serves as a backend that shows what reaches it: a workload for tests.
@@ -112,12 +129,21 @@ impl Options {
         T: Into<OsString> + Clone,
     {
         let mut command = Self::command();
-        let options = Self::from_arg_matches(&command.try_get_matches_from_mut(arguments)?).map_err(|error| error.format(&mut command))?;
-        if let Command::Serve(serve) = &options.command
-            && let Err(problem) = serve.check()
-        {
-            return Err(command.error(ErrorKind::ValueValidation, problem));
-        }
+        let matches = command.try_get_matches_from_mut(arguments)?;
+        let mut options = Self::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
+        let look = match &mut options.command {
+            Command::Explain(options) => Some(&mut options.look),
+            Command::Routes(options) | Command::Certs(options) | Command::Backends(options) | Command::Diagnostics(options) => {
+                Some(&mut options.look)
+            }
+            Command::Serve(_) | Command::Check(_) | Command::Diff(_) | Command::Quickstart(_) | Command::Echo(_) | Command::Version => None,
+        };
+        let checked = match (look, matches.subcommand()) {
+            (Some(look), Some((_, matches))) => look.settle(matches),
+            (Some(_), None) | (None, _) => Ok(()),
+        };
+        let checked = checked.and_then(|()| if let Command::Serve(serve) = &options.command { serve.check() } else { Ok(()) });
+        checked.map_err(|problem| command.error(ErrorKind::ValueValidation, problem))?;
         Ok(options)
     }
 }

@@ -1,7 +1,12 @@
 //! The subcommands of the binary.
 
 mod check;
+mod columns;
+mod diff;
 pub mod echo;
+mod explain;
+mod list;
+mod look;
 mod quickstart;
 mod serve;
 
@@ -9,8 +14,9 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 
-use crate::args::{Command, EchoOptions, Options};
+use crate::args::{Command, DiffOptions, EchoOptions, ListOptions, Options};
 use crate::signal::Stops;
+use list::List;
 
 /// Does what the command line asks for, and returns what the process ends with: 0 when all is well, 1 when it failed (which is then
 /// said on standard error). Wrong usage ended with 2 before.
@@ -19,6 +25,12 @@ pub fn run(options: Options) -> ExitCode {
     let result = match options.command {
         Command::Serve(options) => runtime().and_then(|runtime| runtime.block_on(serve::run(*options))),
         Command::Check(options) => check::run(&options),
+        Command::Explain(options) => runtime().and_then(|runtime| runtime.block_on(explain::run(*options))),
+        Command::Routes(options) => listed(List::Routes, *options),
+        Command::Certs(options) => listed(List::Certificates, *options),
+        Command::Backends(options) => listed(List::Backends, *options),
+        Command::Diagnostics(options) => listed(List::Diagnostics, *options),
+        Command::Diff(options) => Ok(diff(*options)),
         Command::Quickstart(options) => runtime().and_then(|runtime| runtime.block_on(quickstart::run(options))),
         Command::Echo(options) => runtime().and_then(|runtime| runtime.block_on(echo(options))),
         Command::Version => {
@@ -29,6 +41,19 @@ pub fn run(options: Options) -> ExitCode {
     result.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
         ExitCode::FAILURE
+    })
+}
+
+fn listed(list: List, options: ListOptions) -> anyhow::Result<ExitCode> {
+    runtime()?.block_on(list::run(list, options))
+}
+
+/// Trouble ends it with 2, since 1 says that there are differences.
+fn diff(options: DiffOptions) -> ExitCode {
+    let result = runtime().and_then(|runtime| runtime.block_on(diff::run(options)));
+    result.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::from(2)
     })
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::object::ObjectRef;
 
 /// How bad it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// It is served, perhaps not as meant.
@@ -186,6 +186,24 @@ impl Diagnostic {
     }
 }
 
+/// A finding as pages and commands show it: with how bad it is, and what to do.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Finding {
+    /// The finding.
+    #[serde(flatten)]
+    pub diagnostic: Diagnostic,
+    /// How bad it is.
+    pub severity: Severity,
+    /// What to do about it.
+    pub help: String,
+}
+
+impl From<Diagnostic> for Finding {
+    fn from(diagnostic: Diagnostic) -> Self {
+        Self { severity: diagnostic.code.severity(), help: diagnostic.code.help().to_owned(), diagnostic }
+    }
+}
+
 impl std::fmt::Display for Diagnostic {
     /// Writes one line: `error: Ingress shop/web: spec.rules[0].host: "a b" is not a DNS name [invalid_host]`.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -208,8 +226,8 @@ mod tests {
 # Diagnostics
 
 What is wrong with an object is told once per change in the log, as an Event on the object (by the replica that leads), as the metric
-`tidegate_diagnostics` by code, as JSON on the admin page, and by `tidegate check`. The codes are stable; the reason of the Event is the
-code in upper camel case.
+`tidegate_diagnostics` by code, as JSON on the admin page, and by `tidegate check` and `tidegate diagnostics`. The codes are stable; the
+reason of the Event is the code in upper camel case.
 
 An *error* means that part of the object is not served as written; `tidegate check` then exits with 1. A *warning* means that it is served,
 perhaps not as meant. No finding about one object keeps another from being served.

@@ -12,6 +12,7 @@ pub mod app;
 pub mod args;
 pub mod cli;
 pub mod diagnostic;
+pub mod explain;
 pub mod few;
 #[cfg(test)]
 mod generated;

@@ -1,7 +1,9 @@
 //! The loop: events in, tables out, and what is told to those who tell it back.
 
+mod inquiry;
+
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use tidegate_proxy::server::Publisher;
@@ -9,7 +11,10 @@ use tidegate_proxy::state::State;
 use tidegate_proxy::table::Table;
 use tokio::sync::mpsc;
 
+pub use inquiry::Inquiries;
+
 use crate::diagnostic::Diagnostic;
+use crate::explain::Known;
 use crate::object::{ObjectRef, SourceEvent};
 use crate::snapshot::{Changes, Snapshot};
 use crate::source::debounce::Debounce;
@@ -66,12 +71,14 @@ pub struct ServedIngress {
 /// Takes events in and gives tables out.
 #[derive(Debug)]
 pub struct Reconciler {
-    /// Written by the loop alone; others read it for as long as a copy takes.
-    snapshot: Arc<RwLock<Snapshot>>,
+    snapshot: Snapshot,
     translator: Translator,
     consumers: Vec<mpsc::UnboundedSender<Arc<Outcome>>>,
     /// What is still to be told, once the table that it came with serves.
     untold: Update,
+    inquiries: Inquiries,
+    /// `None` once it runs.
+    asked: Option<inquiry::Asked>,
 }
 
 impl Reconciler {
@@ -82,8 +89,9 @@ impl Reconciler {
         if let Some(secret) = &options.default_certificate {
             snapshot.pin_secret(secret);
         }
-        let snapshot = Arc::new(RwLock::new(snapshot));
-        Self { snapshot, translator: Translator::new(options, state), consumers: Vec::new(), untold: Update::default() }
+        let (inquiries, asked) = inquiry::channel();
+        let translator = Translator::new(options, state);
+        Self { snapshot, translator, consumers: Vec::new(), untold: Update::default(), inquiries, asked: Some(asked) }
     }
 
     /// Returns what every generation from now on changes. A consumer that follows misses nothing; one that ends is dropped.
@@ -93,19 +101,28 @@ impl Reconciler {
         receiver
     }
 
-    /// Returns the objects as they are. The loop waits for whoever reads them.
-    pub fn snapshot(&self) -> RwLockReadGuard<'_, Snapshot> {
-        self.snapshot.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Returns where the objects can be read while the loop runs.
+    /// Returns where questions are asked; they are answered once it runs.
     #[must_use]
-    pub fn shared_snapshot(&self) -> Arc<RwLock<Snapshot>> {
-        Arc::clone(&self.snapshot)
+    pub fn inquiries(&self) -> Inquiries {
+        self.inquiries.clone()
     }
 
-    fn change<T>(&self, change: impl FnOnce(&mut Snapshot) -> T) -> T {
-        change(&mut self.snapshot.write().unwrap_or_else(PoisonError::into_inner))
+    /// Returns all that is known, together with the table that was made of it.
+    #[must_use]
+    pub fn known<'a>(&'a self, table: &'a Table) -> Known<'a> {
+        Known { table, snapshot: &self.snapshot, translator: &self.translator }
+    }
+
+    /// Returns where endpoints are told.
+    #[must_use]
+    pub fn state(&self) -> Arc<State> {
+        Arc::clone(self.translator.state())
+    }
+
+    /// Returns the objects as they are.
+    #[must_use]
+    pub fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
     }
 
     /// Returns every finding that holds, sorted.
@@ -116,7 +133,7 @@ impl Reconciler {
     /// Takes events in until every kind has been listed, and returns the first table. `None`: the source ended before.
     pub async fn first_table(&mut self, events: &mut mpsc::Receiver<SourceEvent>) -> Option<Table> {
         let mut batch = Vec::new();
-        while !self.snapshot().is_synced() {
+        while !self.snapshot.is_synced() {
             if events.recv_many(&mut batch, BATCH).await == 0 {
                 return None;
             }
@@ -124,12 +141,10 @@ impl Reconciler {
                 if let SourceEvent::Unavailable { kind, reason } = &event {
                     tracing::warn!(%kind, reason, "a kind cannot be read");
                 }
-                self.change(|snapshot| snapshot.apply(event));
+                self.snapshot.apply(event);
             }
         }
-        let snapshot = self.snapshot.read().unwrap_or_else(PoisonError::into_inner);
-        let mut update = self.translator.rebuild(&snapshot, SystemTime::now());
-        drop(snapshot);
+        let mut update = self.translator.rebuild(&self.snapshot, SystemTime::now());
         let table = update.table.take();
         self.untold = update;
         table
@@ -141,11 +156,15 @@ impl Reconciler {
         // Told even if it is empty: who tells back to the cluster waits for it to know that nothing is ours.
         self.announce(publisher.current().generation, first);
         let mut events = Debounce::new(events);
+        let Some(mut asked) = self.asked.take() else { return };
         loop {
-            match tokio::time::timeout(self.wait(), events.next()).await {
-                Ok(Some(batch)) => self.step(batch.into_iter(), publisher),
-                Ok(None) => return,
-                Err(_) => self.step(std::iter::empty(), publisher),
+            tokio::select! {
+                batch = tokio::time::timeout(self.wait(), events.next()) => match batch {
+                    Ok(Some(batch)) => self.step(batch.into_iter(), publisher),
+                    Ok(None) => return,
+                    Err(_) => self.step(std::iter::empty(), publisher),
+                },
+                question = asked.next() => question(self.known(&publisher.current())),
             }
         }
     }
@@ -155,11 +174,9 @@ impl Reconciler {
         let began = Instant::now();
         let mut changes = Changes::default();
         for event in events {
-            changes.merge(self.change(|snapshot| snapshot.apply(event)));
+            changes.merge(self.snapshot.apply(event));
         }
-        let snapshot = self.snapshot.read().unwrap_or_else(PoisonError::into_inner);
-        let mut update = self.translator.update(&snapshot, &changes, SystemTime::now());
-        drop(snapshot);
+        let mut update = self.translator.update(&self.snapshot, &changes, SystemTime::now());
         let generation = match update.table.take() {
             Some(table) => {
                 let generation = publisher.publish(table);
@@ -193,11 +210,10 @@ impl Reconciler {
     fn announce(&mut self, generation: u64, update: Update) {
         let Update { table: _, raised, cleared, served, let_go, external_names, parameters } = update;
         if let Some(names) = &external_names {
-            self.change(|snapshot| snapshot.retain_names(names));
+            self.snapshot.retain_names(names);
         }
         log(generation, &raised, &cleared);
-        let snapshot = self.snapshot.read().unwrap_or_else(PoisonError::into_inner);
-        let uid = |object: &ObjectRef| Some((object.clone(), snapshot.provenance(object)?.uid()?));
+        let uid = |object: &ObjectRef| Some((object.clone(), self.snapshot.provenance(object)?.uid()?));
         let outcome = Arc::new(Outcome {
             generation,
             uids: raised.iter().filter_map(|diagnostic| uid(&diagnostic.object)).collect(),
@@ -208,7 +224,6 @@ impl Reconciler {
             external_names,
             parameters,
         });
-        drop(snapshot);
         self.consumers.retain(|consumer| consumer.send(Arc::clone(&outcome)).is_ok());
     }
 }

@@ -4,6 +4,7 @@
 //! it touches. Endpoints are told to the data plane apart from tables. Nothing here fails; what cannot be served becomes a diagnostic.
 
 mod assemble;
+mod backend_state;
 mod backends;
 mod bare_names;
 mod by_parent;
@@ -18,6 +19,7 @@ mod hosts;
 mod ingress;
 mod options;
 mod redirects;
+mod rivals;
 mod served_names;
 mod table;
 
@@ -28,6 +30,7 @@ use std::time::SystemTime;
 use tidegate_proxy::state::State;
 use tidegate_proxy::table::Table;
 
+pub use backend_state::{BackendState, EndpointReadiness, EndpointState};
 pub use backends::BackendKey;
 pub use claim::{
     BackendClaim, CertificateClaim, Claim, Claims, FallbackClaim, FilterClaims, HostClaims, HttpsRedirect, ProtocolClaim, Seniority,
@@ -150,6 +153,12 @@ impl Translator {
         update.external_names = self.endpoints.take_names();
         (update.raised, update.cleared) = self.findings.take_difference();
         update
+    }
+
+    /// Returns where endpoints are told.
+    #[must_use]
+    pub fn state(&self) -> &Arc<State> {
+        &self.state
     }
 
     /// Returns every finding that holds, sorted.

@@ -4,12 +4,12 @@ mod answer;
 mod client;
 mod dispatch;
 mod facts;
+mod foresee;
 mod headers;
 mod saved_head;
 mod upgrade;
 mod worker;
 
-use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -19,17 +19,17 @@ use http::{HeaderValue, Response, StatusCode, Uri, Version};
 use http_body::Body as _;
 use tokio::time::Instant;
 
+pub use foresee::{Effect, Foreseen, Step, foresee};
 pub use worker::Worker;
 
 use crate::body::{Body, Download, Upload};
 use crate::error::Reason;
-use crate::filter::{Answer, Exchange, Flow};
-use crate::model::{RequestPath, Scheme, request_host};
+use crate::filter::{Answer, Flow};
+use crate::model::{RequestPath, Scheme};
 use crate::observe::{ClientFacts, Record};
 use crate::table::Backend;
 use crate::upstream::Wanted;
 use answer::ReasonHeader;
-use client::Memo;
 use dispatch::{Answered, Outgoing, dispatch};
 use facts::Facts;
 use headers::Seen;
@@ -120,7 +120,7 @@ async fn serve(worker: &Worker, connection: &Connection, parts: &mut Parts, body
     let now = Instant::from_std(record.started());
     let found = worker.find(parts, connection, record)?;
     let body_limit = filter(parts, &found, &body)?;
-    let host = host_field(&found.facts, &worker.memo)?;
+    let host = host_field(&found.facts, |authority| worker.memo.authority(authority))?;
     let rewritten = rewritten_target(parts, &found.facts.path)?;
     let Found { facts: Facts { seen, .. }, route, client, trust, body_timeout, .. } = found;
     let backend = match &route.backend {
@@ -191,23 +191,8 @@ fn filter(parts: &Parts, found: &Found<'_>, body: &Body) -> Result<Option<u64>, 
     if found.route.filters.is_empty() {
         return Ok(None);
     }
-    let authority = found.client.host.as_ref().and_then(|host| host.to_str().ok()).unwrap_or(found.facts.authority);
-    let host = match &found.client.host {
-        None => Cow::Borrowed(&*found.facts.host),
-        Some(_) => request_host(authority).map_err(|_| Answer::from(Reason::BadHost))?,
-    };
-    let mut exchange = Exchange {
-        method: &parts.method,
-        scheme: found.client.scheme,
-        host: &host,
-        port: facts::port_of(authority),
-        path: &found.facts.path.path,
-        target: found.facts.target,
-        https_port: found.https_port,
-        http_port: found.http_port,
-        body_bytes: body.size_hint().exact(),
-        body_limit: None,
-    };
+    let host = found.host()?;
+    let mut exchange = found.exchange(parts, &host, body.size_hint().exact());
     for filter in &found.route.filters {
         match filter.apply(&mut exchange) {
             Flow::Continue => {}
@@ -220,10 +205,10 @@ fn filter(parts: &Parts, found: &Found<'_>, body: &Body) -> Result<Option<u64>, 
 }
 
 /// Returns `Host` as the client wrote it.
-fn host_field(facts: &Facts<'_>, memo: &Memo) -> Result<HeaderValue, Answer> {
+fn host_field(facts: &Facts<'_>, write: impl FnOnce(&str) -> Option<HeaderValue>) -> Result<HeaderValue, Answer> {
     match facts.host_field {
         Some(host) => Ok(host.clone()),
-        None => memo.authority(facts.authority).ok_or_else(|| Answer::from(Reason::BadHost)),
+        None => write(facts.authority).ok_or_else(|| Answer::from(Reason::BadHost)),
     }
 }
 

@@ -9,6 +9,7 @@ mod class_parameters;
 mod classes;
 mod conformance;
 mod default_backend;
+mod explain;
 mod external_names;
 mod hosts;
 mod paths;
@@ -34,6 +35,7 @@ pub fn all() -> Vec<Scenario> {
         tls::all(),
         redirects::all(),
         survival::all(),
+        explain::all(),
     ]
     .concat()
 }

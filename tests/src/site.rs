@@ -14,6 +14,7 @@ use kube::Client;
 use kube::api::DynamicObject;
 
 use crate::backend::Backend;
+use crate::binary;
 use crate::cluster::{self, Cluster, User};
 use crate::object::{self, Document};
 use crate::tidegate::Tidegate;
@@ -242,19 +243,40 @@ impl Site {
         self.tidegate_as(User::Tidegate, cluster::SERVER, flags)
     }
 
+    /// Returns the flags that say where the site's objects are, and which class is ours.
+    ///
+    /// # Errors
+    /// The kubeconfig cannot be written.
+    pub fn object_flags(&self) -> anyhow::Result<Vec<String>> {
+        self.object_flags_as(User::Tidegate, cluster::SERVER)
+    }
+
+    fn object_flags_as(&self, user: User, server: SocketAddr) -> anyhow::Result<Vec<String>> {
+        let objects = match &self.objects {
+            Objects::Cluster(cluster) => format!("--kubeconfig={}", cluster.kubeconfig(user, server)?.display()),
+            Objects::Directory(directory) => format!("--manifests={}", directory.display()),
+        };
+        Ok(vec![self.fill("--controller-name=$CONTROLLER"), objects])
+    }
+
+    /// Runs a command of the binary that prints JSON, and returns it.
+    ///
+    /// # Errors
+    /// It prints something else: says what, and what it complains of.
+    pub fn command(&self, arguments: &[&str]) -> anyhow::Result<serde_json::Value> {
+        let ended = tokio::task::block_in_place(|| binary::run(arguments, &[]))?;
+        serde_json::from_str(&ended.stdout).with_context(|| format!("{arguments:?}: {} {}", ended.stdout, ended.stderr))
+    }
+
     /// Starts a Tidegate that is this user to the cluster, and reaches its API server at this address. It does not wait for it.
     ///
     /// # Errors
     /// It does not start.
     pub fn tidegate_as(&self, user: User, server: SocketAddr, flags: &[&str]) -> anyhow::Result<Tidegate> {
-        let mut arguments = vec![self.fill("--controller-name=$CONTROLLER")];
-        match &self.objects {
-            Objects::Cluster(cluster) => {
-                arguments.push(format!("--kubeconfig={}", cluster.kubeconfig(user, server)?.display()));
-                // Lease and status of one test are nothing to another.
-                arguments.push(self.fill("--election-lease=$NS/tidegate"));
-            }
-            Objects::Directory(directory) => arguments.push(format!("--manifests={}", directory.display())),
+        let mut arguments = self.object_flags_as(user, server)?;
+        if !self.is_directory() {
+            // Lease and status of one test are nothing to another.
+            arguments.push(self.fill("--election-lease=$NS/tidegate"));
         }
         arguments.extend(flags.iter().map(|flag| self.fill(flag)));
         let tidegate = tokio::task::block_in_place(|| Tidegate::start(&arguments)).with_context(|| arguments.join(" "))?;

@@ -18,7 +18,7 @@ pub struct Health {
 }
 
 impl Pages for Health {
-    fn page(&self, path: &str) -> Option<Reply> {
+    fn page(&self, path: &str, _query: Option<&str>) -> Option<Reply> {
         match path {
             // That it answers is the answer: a process that lives is not restarted over an API server that does not.
             "/healthz" | "/livez" => Some(Reply::text(StatusCode::OK, "ok")),

@@ -54,8 +54,8 @@ impl Reply {
 
 /// The pages of a server.
 pub trait Pages: Send + Sync + 'static {
-    /// Makes the page at a path; `None` answers 404. May take a while: it is called on a thread of its own.
-    fn page(&self, path: &str) -> Option<Reply>;
+    /// Makes the page at a path, with what stands behind `?`; `None` answers 404. May take a while: it is called on a thread of its own.
+    fn page(&self, path: &str, query: Option<&str>) -> Option<Reply>;
 }
 
 /// Answers on a socket until it is dropped; connections that stand then are cut.
@@ -104,7 +104,7 @@ async fn answer(request: Request<Incoming>, pages: Arc<dyn Pages>) -> Response<F
         return response;
     }
     // Making a page may take long in a large cluster, and must not hold up the control plane.
-    let made = tokio::task::spawn_blocking(move || pages.page(request.uri().path())).await;
+    let made = tokio::task::spawn_blocking(move || pages.page(request.uri().path(), request.uri().query())).await;
     respond(match made {
         Ok(Some(reply)) => reply,
         Ok(None) => Reply::text(StatusCode::NOT_FOUND, "there is no such page"),

@@ -1,8 +1,11 @@
 //! What the process serves, as JSON for people and their programs.
 
-use std::net::SocketAddr;
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+mod routes;
 
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
+
+use http::StatusCode;
 use serde::Serialize;
 use serde_json::json;
 use tidegate_proxy::server::Publisher;
@@ -11,16 +14,20 @@ use tidegate_proxy::table::{CertificateDump, HostCertificateDump};
 use tidegate_proxy::upstream::EndpointAddress;
 
 use super::server::{Pages, Reply};
-use crate::diagnostic::{Code, Diagnostic, Severity};
+use crate::diagnostic::Finding;
+use crate::explain::{Question, explain};
 use crate::publish::findings::Findings;
-use crate::snapshot::Snapshot;
+use crate::reconcile::Inquiries;
 
 /// The pages, with what they show.
 const PAGES: &[(&str, &str)] = &[
     ("/addresses", "the addresses that are listened on"),
+    ("/backends", "backends with their endpoints' states"),
     ("/certificates", "certificates by server name, without keys"),
     ("/diagnostics", "what is wrong with objects"),
     ("/endpoints", "backends and their endpoints"),
+    ("/explain", "?url=…&method=…&header=…&client=…: what becomes of a request, and why"),
+    ("/routes", "the routes, as a list"),
     ("/snapshot", "the objects that the table is made of, without keys, to be read by `tidegate check --snapshot`"),
     ("/table", "the routing table"),
     ("/version", "the version, and the generation of the table"),
@@ -33,20 +40,12 @@ pub struct View {
     pub findings: Findings,
     /// Backends and their endpoints.
     pub state: Arc<State>,
-    /// The objects that are known.
-    pub snapshot: Arc<RwLock<Snapshot>>,
     /// What is listened on, by listener.
     pub addresses: Vec<(&'static str, SocketAddr)>,
     /// Where the table is published; set once there is one.
     pub publisher: OnceLock<Arc<Publisher>>,
-}
-
-#[derive(Serialize)]
-struct Finding {
-    #[serde(flatten)]
-    diagnostic: Diagnostic,
-    severity: Severity,
-    help: &'static str,
+    /// Whom to ask why it is so.
+    pub inquiries: Inquiries,
 }
 
 #[derive(Serialize)]
@@ -63,10 +62,11 @@ struct ListenerCertificates {
 }
 
 impl Pages for View {
-    fn page(&self, path: &str) -> Option<Reply> {
+    fn page(&self, path: &str, query: Option<&str>) -> Option<Reply> {
         match path {
             "/" => Some(index()),
             "/addresses" => Some(self.addresses()),
+            "/backends" => Some(self.backends()),
             "/certificates" => Some(self.certificates()),
             "/diagnostics" => Some(Reply::json(&self.findings.all().into_iter().map(Finding::from).collect::<Vec<_>>())),
             "/endpoints" => {
@@ -74,6 +74,11 @@ impl Pages for View {
                 Some(Reply::json(&backends.map(|(backend, endpoints)| Backend { backend, endpoints }).collect::<Vec<_>>()))
             }
             "/snapshot" => Some(self.snapshot()),
+            "/explain" => Some(self.explain(query.unwrap_or_default())),
+            "/routes" => {
+                let table = self.publisher.get().map(|publisher| publisher.current().dump());
+                Some(Reply::json(&table.map(routes::rows).unwrap_or_default()))
+            }
             "/table" => Some(self.table()),
             "/version" => Some(Reply::json(&json!({ "version": env!("CARGO_PKG_VERSION"), "generation": self.generation() }))),
             _ => None,
@@ -81,11 +86,8 @@ impl Pages for View {
     }
 }
 
-impl From<Diagnostic> for Finding {
-    fn from(diagnostic: Diagnostic) -> Self {
-        let code: Code = diagnostic.code;
-        Self { severity: code.severity(), help: code.help(), diagnostic }
-    }
+fn ending() -> Reply {
+    Reply::text(StatusCode::SERVICE_UNAVAILABLE, "the process ends")
 }
 
 fn index() -> Reply {
@@ -105,15 +107,45 @@ impl View {
     }
 
     fn snapshot(&self) -> Reply {
+        if self.publisher.get().is_none() {
+            return Reply::text(StatusCode::SERVICE_UNAVAILABLE, "there is no table yet");
+        }
         // The control plane waits for the copy, not for the text.
-        let saved = self.snapshot.read().unwrap_or_else(PoisonError::into_inner).save();
-        Reply::json(&saved)
+        match self.inquiries.ask(|known| known.snapshot.save()) {
+            Some(saved) => Reply::json(&saved),
+            None => ending(),
+        }
     }
 
     fn table(&self) -> Reply {
         let table = self.publisher.get().map(|publisher| publisher.current());
         let generation = table.as_ref().map_or(0, |table| table.generation);
         Reply::json(&json!({ "generation": generation, "table": table.map(|table| table.dump()) }))
+    }
+
+    fn backends(&self) -> Reply {
+        if self.publisher.get().is_none() {
+            return Reply::json(&json!([]));
+        }
+        match self.inquiries.ask(|known| known.translator.backends(known.snapshot)) {
+            Some(backends) => Reply::json(&backends),
+            None => ending(),
+        }
+    }
+
+    fn explain(&self, query: &str) -> Reply {
+        let question = match Question::from_query(query) {
+            Ok(question) => question,
+            Err(problem) => return Reply::text(StatusCode::BAD_REQUEST, &problem),
+        };
+        if self.publisher.get().is_none() {
+            return Reply::text(StatusCode::SERVICE_UNAVAILABLE, "there is no table yet");
+        }
+        let bound = self.addresses.clone();
+        match self.inquiries.ask(move |known| explain(known, &bound, &question)) {
+            Some(explanation) => Reply::json(&explanation),
+            None => ending(),
+        }
     }
 
     fn certificates(&self) -> Reply {

@@ -9,7 +9,7 @@ use tidegate_proxy::settings::Settings;
 use tidegate_proxy::table::SessionTickets;
 
 use super::descriptors;
-use crate::args::{NamespacedName, PortName, ServeOptions, ServiceReference};
+use crate::args::{DefaultOptions, ListenAddress, NamespacedName, PortName, ServeOptions, ServedOptions, ServiceReference};
 use crate::object::{Kind, ObjectRef};
 use crate::snapshot::PortRef;
 use crate::translate::{DefaultBackend, ListenerOptions, Options};
@@ -23,10 +23,9 @@ pub(super) const HTTPS: &str = "https";
 ///
 /// # Errors
 /// It does not: names the flag.
-pub(super) fn check_watched(options: &ServeOptions) -> anyhow::Result<()> {
-    let watched = &options.source.watch_namespace;
-    let certificate = options.defaults.default_certificate.as_ref().map(|name| ("--default-certificate", name));
-    let backend = options.defaults.default_backend.as_ref().map(|backend| ("--default-backend", &backend.service));
+pub(super) fn check_watched(options: &DefaultOptions, watched: &[String]) -> anyhow::Result<()> {
+    let certificate = options.default_certificate.as_ref().map(|name| ("--default-certificate", name));
+    let backend = options.default_backend.as_ref().map(|backend| ("--default-backend", &backend.service));
     for (flag, name) in certificate.into_iter().chain(backend) {
         anyhow::ensure!(
             watched.is_empty() || watched.contains(&name.namespace),
@@ -59,35 +58,41 @@ fn workers(options: &ServeOptions) -> usize {
     options.process.workers.map_or_else(allowed, usize::from)
 }
 
-/// Returns what translation depends on besides objects.
+/// Returns what translation depends on besides objects. `http` and `https` are where is listened.
 ///
 /// # Errors
 /// A network is none, which reading the flags has ruled out.
-pub(super) fn translation(options: &ServeOptions, self_signed: Arc<Certificate>, tickets: SessionTickets) -> Result<Options, InvalidCidr> {
-    let proxy_protocol = cidrs(&options.trust.proxy_protocol)?;
+pub(super) fn translation(
+    options: &ServedOptions,
+    [http, https]: [ListenAddress; 2],
+    self_signed: Arc<Certificate>,
+    tickets: SessionTickets,
+) -> Result<Options, InvalidCidr> {
+    let ServedOptions { ports, classes, defaults, trust } = options;
+    let proxy_protocol = cidrs(&trust.proxy_protocol)?;
     let limits = Arc::new(Limits::default());
     let listener = |name: &str, address: SocketAddr, scheme, public_port| ListenerOptions {
         name: name.into(),
         address,
         scheme,
         public_port,
-        public_https_port: options.listen.public_https_port,
+        public_https_port: ports.public_https_port,
         proxy_protocol: proxy_protocol.clone(),
         limits: Arc::clone(&limits),
     };
     Ok(Options {
-        controllers: options.classes.controller_name.iter().map(|name| name.as_str().into()).collect(),
-        ingress_class: options.classes.ingress_class.as_deref().map(Into::into),
-        class_by_name: options.classes.ingress_class_by_name,
-        watch_without_class: options.classes.watch_ingress_without_class,
-        external_names: !options.trust.disable_external_name,
-        default_certificate: options.defaults.default_certificate.as_ref().map(|name| reference(Kind::Secret, name)),
-        default_backend: options.defaults.default_backend.as_ref().map(default_backend),
+        controllers: classes.controller_name.iter().map(|name| name.as_str().into()).collect(),
+        ingress_class: classes.ingress_class.as_deref().map(Into::into),
+        class_by_name: classes.ingress_class_by_name,
+        watch_without_class: classes.watch_ingress_without_class,
+        external_names: !trust.disable_external_name,
+        default_certificate: defaults.default_certificate.as_ref().map(|name| reference(Kind::Secret, name)),
+        default_backend: defaults.default_backend.as_ref().map(default_backend),
         listeners: vec![
-            listener(HTTP, options.listen.http().address(), Scheme::Http, options.listen.public_http_port),
-            listener(HTTPS, options.listen.https().address(), Scheme::Https, options.listen.public_https_port),
+            listener(HTTP, http.address(), Scheme::Http, ports.public_http_port),
+            listener(HTTPS, https.address(), Scheme::Https, ports.public_https_port),
         ],
-        trusted_proxies: cidrs(&options.trust.trusted_proxy)?,
+        trusted_proxies: cidrs(&trust.trusted_proxy)?,
         self_signed,
         tickets,
     })

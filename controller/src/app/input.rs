@@ -104,7 +104,7 @@ fn watch_over(ended: tokio::sync::oneshot::Receiver<()>, running: &mut JoinSet<(
 }
 
 /// Returns what an event says of these namespaces and of what has none.
-fn only_in(namespaces: &[Arc<str>], event: SourceEvent) -> Option<SourceEvent> {
+pub(super) fn only_in(namespaces: &[Arc<str>], event: SourceEvent) -> Option<SourceEvent> {
     let within = |object: &ObjectRef| object.namespace.is_empty() || namespaces.contains(&object.namespace);
     match event {
         SourceEvent::Apply(object) => within(&object.reference).then_some(SourceEvent::Apply(object)),

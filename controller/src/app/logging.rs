@@ -21,6 +21,13 @@ pub fn start(options: LogOptions) {
     let _ = tracing_subscriber::registry().with(layer.with_filter(targets(options.log_level))).try_init();
 }
 
+/// Starts a log that has only what is in the way of reading objects, for commands that look at them once.
+pub fn start_for_source() {
+    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal()).with_target(false);
+    let targets = Targets::new().with_target("tidegate::source", LevelFilter::WARN);
+    let _ = tracing_subscriber::registry().with(layer.with_filter(targets)).try_init();
+}
+
 /// Returns what is written at a level: of libraries only warnings, unless everything is asked for.
 fn targets(level: LogLevel) -> Targets {
     let ours = match level {

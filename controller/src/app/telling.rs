@@ -37,9 +37,9 @@ pub(super) fn pages(
     let view = Arc::new(View {
         findings: findings.clone(),
         state,
-        snapshot: reconciler.shared_snapshot(),
         addresses: vec![("http", http), ("https", https), ("health", health_at), ("admin", admin_at)],
         publisher: OnceLock::new(),
+        inquiries: reconciler.inquiries(),
     });
     let mut tasks = JoinSet::new();
     tasks.spawn(findings.follow(reconciler.subscribe()));

@@ -8,6 +8,7 @@ use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args, ValueEnum};
 use tidegate_proxy::settings::{AccessLog, LogFormat};
 
+use super::ServedOptions;
 use super::value::{self, ListenAddress, NamespacedName, ServiceReference};
 
 /// Port of the http listener where none is given.
@@ -53,7 +54,7 @@ pub struct ServeOptions {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Source")]
 pub struct SourceOptions {
-    /// Serve the manifests of this directory (or file) and follow them as they are edited, instead of a cluster
+    /// Take the manifests of this directory (or file) instead of a cluster; serve follows them as they are edited
     #[arg(long, env = "TIDEGATE_MANIFESTS", value_name = "DIR", conflicts_with_all = ["kubeconfig", "context"])]
     pub manifests: Option<PathBuf>,
     /// Reach the cluster as this file says [default: KUBECONFIG, else ~/.kube/config, else the ServiceAccount of the Pod]
@@ -83,6 +84,15 @@ pub struct ListenOptions {
     /// Address for the table, diagnostics, endpoints and certificates (without keys) as JSON. Whoever reaches it reads them
     #[arg(long, env = "TIDEGATE_ADMIN", value_name = "ADDR", default_value = "127.0.0.1:10246", value_parser = value::address)]
     pub admin: SocketAddr,
+    /// The ports that clients see.
+    #[command(flatten)]
+    pub public: PublicPorts,
+}
+
+/// The ports that clients see.
+#[derive(Debug, Clone, Copy, Default, Args)]
+#[command(next_help_heading = "Listen")]
+pub struct PublicPorts {
     /// The http port that clients see, for X-Forwarded-Port [default: the listener's own]
     #[arg(long, env = "TIDEGATE_PUBLIC_HTTP_PORT", value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     pub public_http_port: Option<u16>,
@@ -268,6 +278,13 @@ impl ProcessOptions {
 }
 
 impl ServeOptions {
+    /// Returns the flags that what is served depends on.
+    #[must_use]
+    pub fn served(&self) -> ServedOptions {
+        let Self { listen, classes, defaults, trust, .. } = self;
+        ServedOptions { ports: listen.public, classes: classes.clone(), defaults: defaults.clone(), trust: trust.clone() }
+    }
+
     /// Checks what flags mean together.
     ///
     /// # Errors

@@ -12,10 +12,8 @@ fn read(line: &str) -> Result<Options, clap::Error> {
 }
 
 fn serve(line: &str) -> ServeOptions {
-    match read(&format!("serve {line}")).unwrap().command {
-        Command::Serve(options) => *options,
-        Command::Check(_) | Command::Quickstart(_) | Command::Echo(_) | Command::Version => panic!("not serve"),
-    }
+    let Command::Serve(options) = read(&format!("serve {line}")).unwrap().command else { panic!("not serve") };
+    *options
 }
 
 #[test]
@@ -75,6 +73,26 @@ fn a_wrong_flag_is_named_and_exits_2() {
         ("check", "PATH"),
         ("check a --snapshot b", "--snapshot"),
         ("check a -o yaml", "--output"),
+        ("explain", "URL"),
+        ("explain shop.example.com/cart", "URL"),
+        ("explain ftp://a/", "URL"),
+        ("explain http://a/ -X G=T", "--method"),
+        ("explain http://a/ -H novalue", "--header"),
+        ("explain http://a/ --client here", "--client"),
+        ("explain http://a/ -o table", "--output"),
+        ("explain http://a/ --admin localhost:1", "--admin"),
+        ("explain http://a/ --admin 127.0.0.1:1 --manifests x", "--manifests"),
+        ("routes --admin 127.0.0.1:1 --context x", "--context"),
+        ("explain http://a/ --admin 127.0.0.1:1 --trusted-proxy 10.0.0.1", "--trusted-proxy"),
+        ("routes --admin 127.0.0.1:1 --watch-namespace a", "--watch-namespace"),
+        ("certs -o text", "--output"),
+        ("backends --watch-namespace a_b", "--watch-namespace"),
+        ("diagnostics --controller-name nginx", "--controller-name"),
+        ("diff a", "NEW"),
+        ("diff a cluster:", "NEW"),
+        ("diff admin:localhost b", "OLD"),
+        ("diff a b -o table", "--output"),
+        ("diff a b --trusted-proxy x", "--trusted-proxy"),
         ("echo --listen nowhere", "--listen"),
         ("", "Usage"),
         ("sreve", "sreve"),
@@ -83,6 +101,33 @@ fn a_wrong_flag_is_named_and_exits_2() {
         let message = error.to_string();
         assert!(message.contains(named), "{line}: {message}");
         assert_eq!(error.exit_code(), 2, "{line}");
+    }
+}
+
+#[test]
+fn a_place_to_look_that_is_written_wins_over_one_of_the_environment() {
+    let matches = Options::command().try_get_matches_from(["tidegate", "routes", "--manifests", "a"]).unwrap();
+    let Command::Routes(mut options) = read("routes --manifests a").unwrap().command else { panic!("not routes") };
+    // As if TIDEGATE_ADMIN were set, which a test cannot do without its neighbours.
+    options.look.admin = Some("127.0.0.1:1".parse().unwrap());
+    options.look.settle(matches.subcommand().unwrap().1).unwrap();
+    assert_eq!(options.look.admin, None);
+}
+
+#[test]
+fn every_flag_beside_the_place_to_look_is_known_to_say_nothing_to_an_instance() {
+    let own = ["manifests", "kubeconfig", "context", "admin", "output", "help"];
+    let routes = Options::command().get_subcommands().find(|command| command.get_name() == "routes").unwrap().clone();
+    for flag in routes.get_arguments().filter_map(|flag| flag.get_long()).filter(|flag| !own.contains(flag)) {
+        let value = match flag {
+            "default-backend" | "default-certificate" | "controller-name" => "=a/b",
+            "public-http-port" | "public-https-port" => "=1",
+            "trusted-proxy" | "proxy-protocol" => "=10.0.0.1",
+            "watch-namespace" | "ingress-class" => "=a",
+            _ => "",
+        };
+        let error = read(&format!("routes --admin 127.0.0.1:1 --{flag}{value}")).unwrap_err().to_string();
+        assert!(error.contains(&format!("--{flag} has no effect")), "{flag}: {error}");
     }
 }
 

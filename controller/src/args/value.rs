@@ -12,6 +12,13 @@ use ipnet::IpNet;
 #[error("{0}")]
 pub struct InvalidValue(String);
 
+impl InvalidValue {
+    /// Makes one that says what would be right.
+    pub(super) fn new(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+}
+
 /// An address to listen on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ListenAddress {

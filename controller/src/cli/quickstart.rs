@@ -62,8 +62,6 @@ fn serve_options(options: &QuickstartOptions) -> anyhow::Result<ServeOptions> {
         ["--log-level", "warn"],
     ];
     let line = ["tidegate", "serve"].into_iter().chain(flags.into_iter().flatten());
-    match Options::parse_checked(line)?.command {
-        Command::Serve(serve) => Ok(*serve),
-        Command::Check(_) | Command::Quickstart(_) | Command::Echo(_) | Command::Version => bail!("not serve"),
-    }
+    let Command::Serve(serve) = Options::parse_checked(line)?.command else { bail!("not serve") };
+    Ok(*serve)
 }

@@ -159,20 +159,31 @@ pub(super) fn destination(snapshot: &Snapshot, key: &BackendKey) -> Destination 
 /// Returns the endpoints that are ready, or else those that go away and still take requests.
 fn in_slices(snapshot: &Snapshot, key: &BackendKey, port: &ServicePort) -> Vec<EndpointAddress> {
     let (mut ready, mut draining) = (Vec::new(), Vec::new());
-    for slice in snapshot.slices_of(&key.service) {
-        // One slice has one number for a name: Pods whose named port differs are in slices of their own.
-        let Some((_, number)) = slice.ports.iter().find(|(name, _)| *name == port.name) else { continue };
-        for endpoint in &slice.endpoints {
-            let found = match endpoint.readiness {
-                Readiness::Ready => &mut ready,
-                Readiness::Draining => &mut draining,
-                Readiness::NotReady => continue,
-            };
-            let name = Arc::clone(&endpoint.name);
-            found.push(EndpointAddress { address: SocketAddr::new(endpoint.address, *number), name });
+    for (readiness, endpoint) in all_in_slices(snapshot, key, port) {
+        match readiness {
+            Readiness::Ready => ready.push(endpoint),
+            Readiness::Draining => draining.push(endpoint),
+            Readiness::NotReady => {}
         }
     }
     if ready.is_empty() { draining } else { ready }
+}
+
+/// Returns every endpoint of a port, whatever its state.
+pub(super) fn all_in_slices(
+    snapshot: &Snapshot,
+    key: &BackendKey,
+    port: &ServicePort,
+) -> impl Iterator<Item = (Readiness, EndpointAddress)> {
+    // One slice has one number for a name: Pods whose named port differs are in slices of their own.
+    let of_port =
+        snapshot.slices_of(&key.service).filter_map(|slice| Some((slice, slice.ports.iter().find(|(name, _)| *name == port.name)?)));
+    of_port.flat_map(|(slice, (_, number))| {
+        slice.endpoints.iter().map(|endpoint| {
+            let address = SocketAddr::new(endpoint.address, *number);
+            (endpoint.readiness, EndpointAddress { address, name: Arc::clone(&endpoint.name) })
+        })
+    })
 }
 
 fn external(snapshot: &Snapshot, key: &BackendKey, service: &ServiceObject, port: Option<&ServicePort>, name: &Arc<str>) -> Destination {

@@ -151,6 +151,11 @@ impl Defaults {
         Settled { certificate_changed: std::mem::take(&mut self.certificate_changed), fallback_changed }
     }
 
+    /// Returns who wants to serve the rest, the senior first.
+    pub(super) fn claimants(&self) -> impl Iterator<Item = (&Seniority, &Claim)> {
+        self.claimants.iter().map(|(seniority, claim)| (seniority, &claim.route))
+    }
+
     /// Returns what serves requests that no host takes.
     pub(super) fn fallback(&self, scheme: Scheme) -> Option<&Arc<Route>> {
         match scheme {

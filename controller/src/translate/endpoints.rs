@@ -91,6 +91,11 @@ impl Endpoints {
         unused
     }
 
+    /// Returns every backend in use, by name.
+    pub(super) fn backends(&self) -> impl Iterator<Item = &BackendKey> {
+        self.used.keys()
+    }
+
     /// Returns the DNS names that are needed, if they are others than at the last look.
     pub(super) fn take_names(&mut self) -> Option<Arc<[Arc<str>]>> {
         std::mem::take(&mut self.names_changed).then(|| self.by_name.keys().cloned().collect())

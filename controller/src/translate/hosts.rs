@@ -102,6 +102,11 @@ impl Hosts {
         Some(Assembled { findings: Vec::new(), ..assembled })
     }
 
+    /// Returns who wants something of a host, the senior first.
+    pub(super) fn claimants(&self, host: &HostMatch) -> impl Iterator<Item = (&Seniority, &HostClaims)> {
+        self.claimants.get(host).into_iter().flat_map(Claimants::iter).map(|(seniority, claims)| (seniority, &**claims))
+    }
+
     /// Returns the hosts for clients in clear text.
     pub(super) fn http(&self) -> &HostMap<Arc<Host>> {
         &self.http

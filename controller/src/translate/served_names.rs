@@ -89,6 +89,11 @@ impl ServedNames {
         self.named.contains(host)
     }
 
+    /// Returns who wants a certificate served for a name, the senior first.
+    pub(super) fn claimants(&self, host: &HostMatch) -> impl Iterator<Item = (&Seniority, &[CertificateClaim])> {
+        self.claimants.get(host).into_iter().flat_map(Claimants::iter).map(|(seniority, claims)| (seniority, &**claims))
+    }
+
     /// Returns the certificates by server name.
     pub(super) fn certificates(&self) -> &HostMap<Arc<Certificate>> {
         &self.certificates

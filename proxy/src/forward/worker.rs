@@ -1,5 +1,6 @@
 //! What a worker has of its own, and what it finds for a request in the table.
 
+use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::net::SocketAddr;
@@ -12,14 +13,14 @@ use http::request::Parts;
 
 use super::Connection;
 use super::client::{Client, Memo};
-use super::facts::Facts;
+use super::facts::{self, Facts};
 use super::headers::Trust;
 use super::saved_head::Buffers;
 use crate::clock::Clock;
 use crate::drain::Drain;
 use crate::error::Reason;
-use crate::filter::Answer;
-use crate::model::Scheme;
+use crate::filter::{Answer, Exchange};
+use crate::model::{Scheme, request_host};
 use crate::observe::{Observer, Record};
 use crate::settings::Settings;
 use crate::state::State;
@@ -123,14 +124,24 @@ impl Worker {
     /// Reads a request and finds its route. All that is needed of the table is taken out: nothing holds it while the request runs.
     pub(super) fn find<'r>(&self, parts: &'r Parts, connection: &Connection, record: &mut Record) -> Result<Found<'r>, Answer> {
         let mut seen_table = self.seen_table.borrow_mut();
-        let table = seen_table.load();
+        let found = Found::find(seen_table.load(), connection, parts)?;
+        record.route(&found.route.series);
+        if matches!(found.trust, Trust::Proxy) && found.client.address != connection.client_ip() {
+            // Nobody says which port it used.
+            record.client(SocketAddr::new(found.client.address, 0));
+        }
+        Ok(found)
+    }
+}
+
+impl<'r> Found<'r> {
+    /// Reads a request and finds its route in a table.
+    #[inline]
+    pub(super) fn find(table: &Table, connection: &Connection, parts: &'r Parts) -> Result<Self, Answer> {
         let listener = table.listener(&connection.listener).ok_or(Reason::NoHost)?;
         let facts = Facts::read(parts, &listener.limits)?;
         let route = match listener.find(&facts.host, &facts.path.path, Facts::conditions(parts)) {
-            Lookup::Route(route) => {
-                record.route(&route.series);
-                Arc::clone(route)
-            }
+            Lookup::Route(route) => Arc::clone(route),
             Lookup::NoPath(_) => return Err(Answer::from(Reason::NoPath)),
             Lookup::NoHost => return Err(Answer::from(Reason::NoHost)),
         };
@@ -143,17 +154,39 @@ impl Worker {
         let trusted = &table.trusted_proxies;
         let trust = if !trusted.is_empty() && trusted.contains(address) { Trust::Proxy } else { Trust::Stranger };
         let client = match trust {
-            Trust::Proxy => {
-                let client = Client::behind_proxy(address, connection.scheme, own_port, &parts.headers, trusted);
-                if client.address != address {
-                    // Nobody says which port it used.
-                    record.client(SocketAddr::new(client.address, 0));
-                }
-                client
-            }
+            Trust::Proxy => Client::behind_proxy(address, connection.scheme, own_port, &parts.headers, trusted),
             Trust::Stranger => Client::of_connection(address, connection.scheme, own_port),
         };
-        Ok(Found { facts, route, client, trust, http_port, https_port, body_timeout: listener.limits.body_timeout })
+        Ok(Self { facts, route, client, trust, http_port, https_port, body_timeout: listener.limits.body_timeout })
+    }
+
+    /// Returns the authority that the client asked for; a trusted proxy's word counts.
+    pub(super) fn authority(&self) -> &str {
+        self.client.host.as_ref().and_then(|host| host.to_str().ok()).unwrap_or(self.facts.authority)
+    }
+
+    /// Returns the host that the client asked for; a trusted proxy's word counts.
+    pub(super) fn host(&self) -> Result<Cow<'_, str>, Answer> {
+        match &self.client.host {
+            None => Ok(Cow::Borrowed(&*self.facts.host)),
+            Some(_) => request_host(self.authority()).map_err(|_| Answer::from(Reason::BadHost)),
+        }
+    }
+
+    /// Returns what filters see. `host` is as [`Found::host`] gives it, `body_bytes` the length of the body as announced.
+    pub(super) fn exchange<'e>(&'e self, parts: &'e Parts, host: &'e str, body_bytes: Option<u64>) -> Exchange<'e> {
+        Exchange {
+            method: &parts.method,
+            scheme: self.client.scheme,
+            host,
+            port: facts::port_of(self.authority()),
+            path: &self.facts.path.path,
+            target: self.facts.target,
+            https_port: self.https_port,
+            http_port: self.http_port,
+            body_bytes,
+            body_limit: None,
+        }
     }
 }
 

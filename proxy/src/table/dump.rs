@@ -242,7 +242,9 @@ impl CertificateDump {
 }
 
 impl HostMatchDump {
-    fn of(host: HostMatch) -> Self {
+    /// Returns which hosts something is for as plain data.
+    #[must_use]
+    pub fn of(host: HostMatch) -> Self {
         let wildcard = match host {
             HostMatch::Exact(_) => None,
             HostMatch::OneLabel(_) => Some(Wildcard::OneLabel),

@@ -29,11 +29,17 @@ impl std::fmt::Debug for Certificates {
 
 impl ResolvesServerCert for Certificates {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let certificate = hello.server_name().and_then(|name| {
+        Some(Arc::clone(&self.of(hello.server_name()).key))
+    }
+}
+
+impl Certificates {
+    fn of(&self, server_name: Option<&str>) -> &Arc<Certificate> {
+        let certificate = server_name.and_then(|name| {
             let name = name.strip_suffix('.').unwrap_or(name);
             if name.bytes().any(|b| b.is_ascii_uppercase()) { self.by_host.get(&name.to_ascii_lowercase()) } else { self.by_host.get(name) }
         });
-        Some(Arc::clone(&certificate.unwrap_or(&self.default).key))
+        certificate.unwrap_or(&self.default)
     }
 }
 
@@ -63,6 +69,12 @@ impl TlsTable {
     #[must_use]
     pub fn certificates(&self) -> &HostMap<Arc<Certificate>> {
         &self.certificates.by_host
+    }
+
+    /// Returns the certificate that a client is shown which asks for this name; `None` asks for none.
+    #[must_use]
+    pub fn certificate_for(&self, server_name: Option<&str>) -> &Arc<Certificate> {
+        self.certificates.of(server_name)
     }
 
     /// Returns the certificate for names that no other is for.
