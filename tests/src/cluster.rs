@@ -131,6 +131,11 @@ impl Cluster {
         Ok(cluster)
     }
 
+    /// Returns the directory that its files are in, those of whoever helps it too.
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
     /// Returns a client that may do everything.
     #[must_use]
     pub fn client(&self) -> Client {

@@ -1,7 +1,7 @@
 //! What tests of the binary share.
 //!
 //! ```text
-//! assets -> namespace (dns) -> cluster ---+
+//! assets -> namespace (dns) -> cluster ---+--> helm
 //!                                         +-> site (objects, backends, Tidegates) -> scenarios, run on each kind of site
 //! backend, client, load, relay, tls ------+
 //!                                         +-> front (a Tidegate before addresses of the test's own, on ports that the system chose)
@@ -18,6 +18,7 @@ pub mod client;
 pub mod cluster;
 pub mod dns;
 pub mod front;
+pub mod helm;
 pub mod load;
 pub mod namespace;
 pub mod object;
