@@ -29,6 +29,9 @@ pub enum User {
     Bare(u8),
 }
 
+/// The API server's certificate, in the directory of the control plane.
+const CERTIFICATE: &str = "certs/apiserver.crt";
+
 /// How many bare users there are: one for each test that needs one.
 const BARE: u8 = 8;
 
@@ -109,7 +112,7 @@ impl Cluster {
         let etcd = start_etcd(assets, directory)?;
         let mut api_server = start_api_server(assets, directory)?;
         // The certificate that the kubeconfig names is made by the API server itself.
-        let certificate = directory.join("certs/apiserver.crt");
+        let certificate = directory.join(CERTIFICATE);
         wait::until("the API server's certificate", async || {
             if let Some(status) = api_server.try_wait()? {
                 bail!("the API server ended ({status}): {}", tail(&directory.join("kube-apiserver.log")));
@@ -134,6 +137,19 @@ impl Cluster {
     /// Returns the directory that its files are in, those of whoever helps it too.
     pub(crate) fn directory(&self) -> &Path {
         &self.directory
+    }
+
+    /// Returns where its programs are.
+    pub(crate) fn assets(&self) -> &Path {
+        &self.assets
+    }
+
+    /// Returns the certificate that the API server is known by, as PEM.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub(crate) fn certificate(&self) -> anyhow::Result<String> {
+        Ok(fs::read_to_string(self.directory.join(CERTIFICATE))?)
     }
 
     /// Returns a client that may do everything.
@@ -268,7 +284,8 @@ fn start_api_server(assets: &Path, directory: &Path) -> anyhow::Result<Child> {
     spawn(command, &directory.join("kube-apiserver.log"))
 }
 
-fn spawn(mut command: Command, log: &Path) -> anyhow::Result<Child> {
+/// Starts a program of the control plane, which ends with the returned handle.
+pub(crate) fn spawn(mut command: Command, log: &Path) -> anyhow::Result<Child> {
     let log = File::options().create(true).append(true).open(log)?;
     command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).kill_on_drop(true);
     command.spawn().with_context(|| format!("cannot start {}", command.as_std().get_program().to_string_lossy()))
@@ -276,7 +293,7 @@ fn spawn(mut command: Command, log: &Path) -> anyhow::Result<Child> {
 
 fn kubeconfig(directory: &Path, user: User, server: SocketAddr) -> String {
     let token = user.token();
-    let certificate = directory.join("certs/apiserver.crt");
+    let certificate = directory.join(CERTIFICATE);
     format!(
         "apiVersion: v1\nkind: Config\ncurrent-context: test\n\
          clusters: [{{name: test, cluster: {{server: \"https://{server}\", certificate-authority: \"{}\"}}}}]\n\

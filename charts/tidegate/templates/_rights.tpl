@@ -42,15 +42,23 @@
   verbs: [patch]
 {{- end -}}
 
-{{/* On the Lease that replicas elect by. A name cannot limit creation. */}}
+{{/* "true" where the Lease is the release's own: it is made with it, and goes with it. One that is there already stays its maker's. */}}
+{{- define "tidegate.own-lease" -}}
+{{- $found := lookup "coordination.k8s.io/v1" "Lease" (include "tidegate.namespace" .) (include "tidegate.lease" .) -}}
+{{- if or (empty $found) (eq (dig "metadata" "annotations" "meta.helm.sh/release-name" "" $found) .Release.Name) -}}true{{- end -}}
+{{- end -}}
+
+{{/* On the Lease that replicas elect by. A name cannot limit creation, which is only needed where the Lease may go. */}}
 {{- define "tidegate.rules.lease" -}}
 - apiGroups: [coordination.k8s.io]
   resources: [leases]
   resourceNames: [{{ include "tidegate.lease" . | quote }}]
   verbs: [get, update]
+{{- if not (include "tidegate.own-lease" .) }}
 - apiGroups: [coordination.k8s.io]
   resources: [leases]
   verbs: [create]
+{{- end }}
 {{- end -}}
 
 {{/* Rules of Roles by namespace, as YAML: every namespace that rights are needed in. */}}

@@ -6,8 +6,11 @@
 
 #![expect(clippy::indexing_slicing, reason = "a test may panic; JSON is indexed without one")]
 
+mod install;
 mod notes;
+mod played;
 mod refusals;
+mod release;
 mod rendered;
 mod world;
 
@@ -65,5 +68,5 @@ fn inside(arguments: &Arguments, directory: &Path) -> anyhow::Result<ExitCode> {
 }
 
 fn all() -> Vec<Scenario> {
-    [rendered::all(), refusals::all(), notes::all()].concat()
+    [rendered::all(), refusals::all(), notes::all(), played::all(), install::all()].concat()
 }

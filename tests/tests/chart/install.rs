@@ -1,0 +1,194 @@
+//! Releases: installed, upgraded, rolled back, uninstalled, with their Pods running and requests going through them.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context as _, ensure};
+use tidegate_tests::backend::Backend;
+use tidegate_tests::client::Ask;
+use tidegate_tests::load::Load;
+use tidegate_tests::site::{Site, ingress};
+use tidegate_tests::tls::TestCertificate;
+use tidegate_tests::wait;
+
+use crate::release::{Release, forget_crds};
+use crate::world;
+
+tidegate_tests::scenarios!("install":;
+    alone:
+    a_release_serves_and_is_upgraded_rolled_back_and_uninstalled_without_a_trace,
+    one_namespace_is_served_with_rights_in_it_alone,
+    on_the_nodes_network_ports_80_and_443_are_those_of_the_node,
+    a_wrong_flag_fails_the_pod_and_is_named_in_its_last_words,
+);
+
+/// A backend `app-1` behind an Ingress of the class `tidegate`, for two hosts of the site's own.
+struct Shop {
+    /// A host with TLS, and its certificate.
+    host: String,
+    certificate: TestCertificate,
+    /// A host without.
+    plain: String,
+    _backends: Vec<Backend>,
+}
+
+async fn shop(site: &Site) -> anyhow::Result<Shop> {
+    let (host, plain) = (format!("{}.test", site.namespace), format!("plain.{}.test", site.namespace));
+    let backends = site.service("app", 1).await?;
+    let certificate = TestCertificate::new(&[&host])?;
+    site.apply(&certificate.secret("shop-tls")).await?;
+    let rules = ingress("shop", &[&format!("{host}/ Prefix app"), &format!("{plain}/ Prefix app")])?.replace("$CLASS", "tidegate");
+    site.apply(&format!("{rules}  tls: [{{hosts: [{host}], secretName: shop-tls}}]\n")).await?;
+    Ok(Shop { host, certificate, plain, _backends: backends })
+}
+
+/// Everything of the cluster as `kind/name`, but for Events, and groups of APIs, which come and go with their kinds.
+async fn everything(site: &Site) -> anyhow::Result<BTreeSet<String>> {
+    let cluster = site.cluster()?;
+    let mut found = BTreeSet::new();
+    for (scope, flags) in [("true", vec!["--namespace", site.namespace.as_str()]), ("false", Vec::new())] {
+        let scope = format!("--namespaced={scope}");
+        let kinds = cluster.kubectl(&["api-resources", "--verbs=list", "--output=name", &scope]).await?;
+        let kinds: Vec<_> = kinds.lines().filter(|kind| !kind.starts_with("events") && !kind.starts_with("apiservices")).collect();
+        let kinds = kinds.join(",");
+        let listed = cluster.kubectl(&[&["get", &kinds, "--output=name", "--ignore-not-found"], &flags[..]].concat()).await?;
+        found.extend(listed.lines().map(str::to_owned));
+    }
+    Ok(found)
+}
+
+async fn a_release_serves_and_is_upgraded_rolled_back_and_uninstalled_without_a_trace(site: &Site) -> anyhow::Result<()> {
+    let Shop { host, certificate, plain, .. } = &shop(site).await?;
+    // It comes with the namespace, a moment later.
+    wait::until_ok(async || site.get("ConfigMap", "kube-root-ca.crt").await).await?;
+    let before = everything(site).await?;
+    Release::with(site, &["controller.replicaCount=2"], async |release| {
+        // In clear text, and over TLS with the host's own certificate; redirects name the port that clients see.
+        release.serves(&format!("http://{plain}/"), "app-1").await?;
+        let answer = release.serves(&format!("https://{host}/"), "app-1").await?;
+        ensure!(answer.certificate.as_ref() == Some(&certificate.der), "another certificate was shown");
+        let answer = release.ask(&format!("http://{host}/basket")).await?;
+        ensure!(answer.status == 308 && answer.header("location") == format!("https://{host}/basket"), "{answer}");
+        // Status has the load balancer's address.
+        let address = release.address(80).await?.ip().to_string();
+        wait::until_ok(async || {
+            let status = site.get("Ingress", "shop").await?.data["status"]["loadBalancer"]["ingress"][0]["ip"].clone();
+            ensure!(status == address.as_str(), "the status is {status}, not {address}");
+            Ok(())
+        })
+        .await?;
+        let lease = site.get("Lease", "edge-tidegate-leader").await?;
+        let holder = lease.data["spec"]["holderIdentity"].as_str().context("nobody holds the Lease")?.to_owned();
+        ensure!(holder.starts_with("edge-tidegate-controller-"), "the holder is not a Pod: {holder}");
+        let first = names(release).await?;
+        // New Pods take over, and no request fails meanwhile.
+        let load = Load::start(release.address(80).await?, plain, 50)?;
+        release.helm("upgrade", &["controller.replicaCount=2", "controller.podAnnotations.round=two"], &["--wait"]).await?;
+        let second = settled(release, 2).await?;
+        ensure!(first.is_disjoint(&second), "Pods stayed: {first:?}, {second:?}");
+        release.rollback("1").await?;
+        let third = settled(release, 2).await?;
+        ensure!(second.is_disjoint(&third), "Pods stayed: {second:?}, {third:?}");
+        load.end().await.all_good(200)?;
+        release.serves(&format!("https://{host}/"), "app-1").await?;
+        let denied: Vec<_> = denied(site)?;
+        ensure!(denied.is_empty(), "a right is missing: {denied:#?}");
+        Ok(())
+    })
+    .await?;
+    wait::until_ok(async || {
+        let after = everything(site).await?;
+        let left: Vec<_> = after.difference(&before).collect();
+        ensure!(left == ["customresourcedefinition.apiextensions.k8s.io/classparameters.tidegate.dev"], "left behind: {left:?}");
+        Ok(())
+    })
+    .await
+}
+
+/// Returns the names of a release's Pods.
+async fn names(release: &Release<'_>) -> anyhow::Result<BTreeSet<String>> {
+    Ok(release.pods().await?.into_iter().filter_map(|pod| pod.metadata.name).collect())
+}
+
+/// Waits until there are just so many Pods, none of them about to end, and returns their names.
+async fn settled(release: &Release<'_>, count: usize) -> anyhow::Result<BTreeSet<String>> {
+    wait::until_ok(async || {
+        let pods = release.pods().await?;
+        let ready = |pod: &kube::api::DynamicObject| pod.data["status"]["containerStatuses"][0]["ready"] == true;
+        ensure!(pods.len() == count && pods.iter().all(ready), "{} Pods, of {count}", pods.len());
+        names(release).await
+    })
+    .await
+}
+
+/// Returns the lines in which Pods say that they must not do something.
+fn denied(site: &Site) -> anyhow::Result<Vec<String>> {
+    let logs = world::world()?.kubelet.logs(&site.namespace);
+    Ok(logs.lines().filter(|line| line.contains("forbidden")).map(str::to_owned).collect())
+}
+
+async fn one_namespace_is_served_with_rights_in_it_alone(site: &Site) -> anyhow::Result<()> {
+    let shop = shop(site).await?;
+    let elsewhere = ingress("elsewhere", &["elsewhere.test/ Prefix app"])?.replace("$CLASS", "tidegate");
+    site.apply(&elsewhere.replace("{name: elsewhere}", "{name: elsewhere, namespace: team-a}")).await?;
+    let checked = Release::with(site, &["controller.scope.enabled=true"], async |release| {
+        release.serves(&format!("http://{}/", shop.plain), "app-1").await?;
+        let answer = release.ask("http://elsewhere.test/").await?;
+        ensure!(answer.status == 404, "another namespace is served: {answer}");
+        // What it must do is done: it has its status, so that it leads and has looked.
+        wait::until_ok(async || {
+            let ingress = site.get("Ingress", "shop").await?;
+            ensure!(ingress.data["status"]["loadBalancer"]["ingress"][0]["ip"].is_string(), "no status: {:?}", ingress.data["status"]);
+            Ok(())
+        })
+        .await?;
+        let denied = denied(site)?;
+        ensure!(denied.is_empty(), "a right is missing: {denied:#?}");
+        for (verb, what) in [("list", "secrets"), ("list", "ingresses"), ("watch", "services"), ("list", "nodes"), ("list", "pods")] {
+            let account = format!("--as=system:serviceaccount:{}:edge-tidegate", site.namespace);
+            let asked = site.cluster()?.kubectl(&["auth", "can-i", verb, what, "--namespace=team-a", &account]).await;
+            ensure!(asked.is_err(), "it may {verb} {what} of another namespace");
+        }
+        Ok(())
+    })
+    .await;
+    site.cluster()?.kubectl(&["delete", "ingress", "elsewhere", "--namespace=team-a"]).await?;
+    checked
+}
+
+async fn on_the_nodes_network_ports_80_and_443_are_those_of_the_node(site: &Site) -> anyhow::Result<()> {
+    let Shop { host, certificate, plain, .. } = &shop(site).await?;
+    let values = ["controller.hostNetwork=true", "controller.service.enabled=false"];
+    Release::with(site, &values, async |release| {
+        let address = release.pod_shows("the node's address", |status| Some(status["hostIP"].as_str()?.to_owned())).await?;
+        let node: std::net::IpAddr = address.parse()?;
+        let ask = Ask::get(&format!("http://{plain}/"))?;
+        let answer = ask.send((node, 80).into()).await?;
+        ensure!(answer.status == 200 && answer.seen()["name"] == "app-1", "{answer}");
+        let ask = Ask::get(&format!("https://{host}/"))?;
+        let answer = ask.send((node, 443).into()).await?;
+        ensure!(answer.status == 200 && answer.certificate.as_ref() == Some(&certificate.der), "{answer}");
+        Ok(())
+    })
+    .await
+}
+
+async fn a_wrong_flag_fails_the_pod_and_is_named_in_its_last_words(site: &Site) -> anyhow::Result<()> {
+    let release = Release { site, name: "edge-tidegate" };
+    let checked = async {
+        forget_crds(site).await?;
+        release.helm("install", &["controller.extraArgs.drain-mux=5s"], &[]).await?;
+        let ended = release
+            .pod_shows("the Pod's end", |status| {
+                let ended = &status["containerStatuses"][0]["lastState"]["terminated"];
+                ended.is_object().then(|| ended.clone())
+            })
+            .await?;
+        ensure!(ended["exitCode"] == 2, "{ended}");
+        ensure!(ended["message"].as_str().is_some_and(|message| message.contains("--drain-mux")), "{ended}");
+        // The release is mended like any other.
+        release.helm("upgrade", &["controller.extraArgs.drain-max=5s"], &["--wait"]).await
+    }
+    .await;
+    release.uninstall().await?;
+    checked.map(drop)
+}
