@@ -189,24 +189,61 @@ impl Cluster {
     /// # Errors
     /// Its record cannot be read.
     pub fn refusals(&self, user: User) -> anyhow::Result<usize> {
-        let record = fs::read_to_string(self.directory.join("audit.log"))?;
-        let lines = record.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-        Ok(lines.filter(|line| line["user"]["username"] == user.name() && line["responseStatus"]["code"] == 403).count())
+        Ok(self.refused(user)?.len())
     }
 
-    /// Waits until the API server's authorizer lets a user do what it has just been allowed: it learns of roles by a watch of its own.
+    /// Returns what the API server has refused a bare user so far: verbs and resources, in their order.
+    ///
+    /// # Errors
+    /// Its record cannot be read.
+    pub fn refused(&self, user: User) -> anyhow::Result<Vec<(String, String)>> {
+        let record = fs::read_to_string(self.directory.join("audit.log"))?;
+        let lines = record.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+        let lines = lines.filter(|line| line["user"]["username"] == user.name() && line["responseStatus"]["code"] == 403);
+        let described = lines.map(|line| {
+            let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+            let (verb, object) = (text(&line["verb"]), &line["objectRef"]);
+            let resource = [text(&object["resource"]), text(&object["subresource"])];
+            (verb, resource.join("/").trim_end_matches('/').to_owned())
+        });
+        Ok(described.collect())
+    }
+
+    /// Waits until the API server's authorizer lets a user do in every namespace what it has just been allowed: it learns of roles by a
+    /// watch of its own.
     ///
     /// # Errors
     /// It does not.
-    pub async fn allowed(&self, user: User, verb: &str, resource: &str) -> anyhow::Result<()> {
+    pub async fn allowed(&self, user: User, group: &str, resource: &str, verb: &str) -> anyhow::Result<()> {
+        self.allowed_in(user, "", group, resource, verb, true).await
+    }
+
+    /// Waits until the API server's authorizer lets a user do something in a namespace, or does not.
+    ///
+    /// # Errors
+    /// It stays as it is.
+    pub async fn allowed_in(
+        &self,
+        user: User,
+        namespace: &str,
+        group: &str,
+        resource: &str,
+        verb: &str,
+        allowed: bool,
+    ) -> anyhow::Result<()> {
+        let (resource, subresource) = resource.split_once('/').unwrap_or((resource, ""));
+        // Rights on Leases are those on one.
+        let name = if resource == "leases" { crate::rights::LEASE } else { "" };
         let review = serde_json::json!({
             "apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview",
-            "spec": { "user": user.name(), "resourceAttributes": { "verb": verb, "resource": resource } },
+            "spec": { "user": user.name(), "resourceAttributes": {
+                "namespace": namespace, "group": group, "resource": resource, "subresource": subresource, "verb": verb, "name": name,
+            } },
         });
         wait::until("a right to be known", async || {
             let request = http::Request::post("/apis/authorization.k8s.io/v1/subjectaccessreviews").body(serde_json::to_vec(&review)?)?;
             let answer: serde_json::Value = self.client.request(request).await?;
-            Ok((answer["status"]["allowed"] == true).then_some(()))
+            Ok(((answer["status"]["allowed"] == true) == allowed).then_some(()))
         })
         .await
     }

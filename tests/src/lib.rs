@@ -27,6 +27,7 @@ pub mod namespace;
 pub mod object;
 pub mod python;
 pub mod relay;
+pub mod rights;
 pub mod run;
 pub mod scenarios;
 pub mod site;

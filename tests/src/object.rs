@@ -91,6 +91,8 @@ pub fn api(client: &Client, kind: &str, namespace: &str) -> anyhow::Result<Api<D
         "IngressClass" => ("networking.k8s.io", "v1", "ingressclasses", false),
         "ClassParameters" => ("tidegate.dev", "v1alpha1", "classparameters", false),
         "CustomResourceDefinition" => ("apiextensions.k8s.io", "v1", "customresourcedefinitions", false),
+        "Role" => ("rbac.authorization.k8s.io", "v1", "roles", true),
+        "RoleBinding" => ("rbac.authorization.k8s.io", "v1", "rolebindings", true),
         "ClusterRole" => ("rbac.authorization.k8s.io", "v1", "clusterroles", false),
         "ClusterRoleBinding" => ("rbac.authorization.k8s.io", "v1", "clusterrolebindings", false),
         other => bail!("tests do not know the kind {other}"),

@@ -16,6 +16,7 @@ use kube::api::DynamicObject;
 use crate::backend::Backend;
 use crate::cluster::{self, Cluster, User};
 use crate::object::{self, Document};
+use crate::rights::{self, Rights};
 use crate::tidegate::Tidegate;
 
 /// Port that backends listen on.
@@ -58,6 +59,7 @@ impl Site {
         let site = Self::new(Objects::Cluster(cluster), namespace.clone(), [10, 1, number], namespace);
         site.apply("apiVersion: v1\nkind: Namespace\nmetadata: {name: $NS}").await?;
         site.apply(CLASS).await?;
+        site.apply(&Rights::of_the_chart()?.role(User::Tidegate)).await?;
         Ok(site)
     }
 
@@ -252,7 +254,7 @@ impl Site {
             Objects::Cluster(cluster) => {
                 arguments.push(format!("--kubeconfig={}", cluster.kubeconfig(user, server)?.display()));
                 // Lease and status of one test are nothing to another.
-                arguments.push(self.fill("--election-lease=$NS/tidegate"));
+                arguments.push(self.fill(&format!("--election-lease=$NS/{}", rights::LEASE)));
             }
             Objects::Directory(directory) => arguments.push(format!("--manifests={}", directory.display())),
         }

@@ -1,8 +1,11 @@
 //! What Tidegate does without a right, or without a kind, by the API server's own judgement: each test has a user of its own.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, ensure};
 use tidegate_tests::cluster::{self, User};
 use tidegate_tests::object;
+use tidegate_tests::rights::Rights;
 use tidegate_tests::site::{Site, ingress};
 use tidegate_tests::tidegate::Tidegate;
 use tidegate_tests::tidegate::Want::{From, Redirect, Status};
@@ -11,21 +14,27 @@ use tidegate_tests::wait;
 use crate::install;
 
 tidegate_tests::scenarios!("rights":
-    the_role_is_enough_and_every_rule_of_it_is_needed,
+    the_charts_rights_are_enough,
     class_parameters_that_must_not_be_read_cost_their_class_alone,
     classes_that_must_not_be_read_leave_those_that_a_flag_names,
     secrets_that_must_not_be_read_hold_readiness_up_and_the_log_says_so,
     without_the_right_to_a_lease_routing_goes_on,
     without_the_right_to_tell_routing_goes_on;
     alone:
+    every_single_right_is_missed_when_it_is_taken_away,
     without_the_crd_nothing_is_held_up_and_it_may_come_later,
 );
 
 /// Lets a bare user do what Tidegate's role says, except what these texts in its rules are about.
 async fn grant(site: &Site, number: u8, without: &[&str]) -> anyhow::Result<()> {
-    let rules = install::RULES.iter().copied().filter(|rule| !without.iter().any(|part| rule.contains(part)));
-    site.apply(&install::role(&format!("bare-{number}"), "bare", rules)).await?;
-    site.cluster()?.allowed(User::Bare(number), "list", "services").await
+    let rights = Rights::of_the_chart()?.without(|rule| without.iter().any(|part| rule["resources"].to_string().contains(part)));
+    give(site, User::Bare(number), &rights).await?;
+    site.cluster()?.allowed(User::Bare(number), "", "services", "list").await
+}
+
+async fn give(site: &Site, user: User, rights: &Rights) -> anyhow::Result<()> {
+    site.apply(&rights.cluster_role(user)).await?;
+    site.apply(&rights.role(user)).await
 }
 
 fn start(site: &Site, number: u8, flags: &[&str]) -> anyhow::Result<Tidegate> {
@@ -55,8 +64,7 @@ spec: {controller: $CONTROLLER}
 const LED: Want = Redirect(302, "http://app.test/home");
 type Want = tidegate_tests::tidegate::Want<'static>;
 
-/// No rule is there for nothing: with all of them everything works, and no failure is logged.
-async fn the_role_is_enough_and_every_rule_of_it_is_needed(site: &Site) -> anyhow::Result<()> {
+async fn the_charts_rights_are_enough(site: &Site) -> anyhow::Result<()> {
     let _app = site.service("app", 1).await?;
     site.apply(PARAMETERS).await?;
     site.apply(POINTING).await?;
@@ -183,6 +191,54 @@ async fn without_the_right_to_tell_routing_goes_on(site: &Site) -> anyhow::Resul
         Ok(())
     })
     .await
+}
+
+/// No right is there for nothing. Each is taken away in turn, things happen, and the API server is seen to refuse just that.
+async fn every_single_right_is_missed_when_it_is_taken_away(site: &Site) -> anyhow::Result<()> {
+    const USER: User = User::Bare(6);
+    let (cluster, all) = (site.cluster()?, Rights::of_the_chart()?);
+    let _app = site.service("app", 1).await?;
+    site.apply(POINTING).await?;
+    let each = all.each();
+    ensure!(each.len() >= 16, "only {} rights: {each:?}", each.len());
+    for (round, (rule, verb)) in each.iter().enumerate() {
+        let (group, resource) = (text(&rule["apiGroups"][0]), text(&rule["resources"][0]));
+        give(site, USER, &all).await?;
+        for (rule, verb) in &each {
+            cluster.allowed_in(USER, &site.namespace, &text(&rule["apiGroups"][0]), &text(&rule["resources"][0]), verb, true).await?;
+        }
+        give(site, USER, &all.clone().without_verb(rule, verb)).await?;
+        cluster.allowed_in(USER, &site.namespace, &group, &resource, verb, false).await?;
+        let before = cluster.refused(USER)?.len();
+        let tidegate = start(site, 6, &[&format!("--publish-status-address=203.0.113.{round}")])?;
+        let mut step = 0;
+        wait::until(&format!("a refusal to {verb} {resource}"), async || {
+            // What is wrong comes, goes and comes again; parameters change.
+            step += 1;
+            let missing = ["app.test/missing Prefix missing", "app.test/missing Prefix app"][step % 2];
+            site.apply(&ingress("app", &["app.test/ Prefix app", missing])?).await?;
+            site.apply(&PARAMETERS.replace("/home", &format!("/home{round}-{}", step % 2))).await?;
+            let refused = cluster.refused(USER)?;
+            let only: Vec<_> = refused.into_iter().skip(before).collect();
+            let wanted = (verb.clone(), resource.clone());
+            if let Some(other) = only.iter().find(|refused| **refused != wanted) {
+                anyhow::bail!("without the right to {verb} {resource} it was refused to {other:?} too");
+            }
+            tokio::time::sleep(REST).await;
+            Ok((!only.is_empty()).then_some(()))
+        })
+        .await?;
+        tidegate.signal("INT")?;
+        tidegate.end().await?;
+    }
+    Ok(())
+}
+
+/// How long things stay as they are before they change again.
+const REST: Duration = Duration::from_millis(200);
+
+fn text(value: &serde_json::Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
 }
 
 /// Alone, since the kind goes for all tests.
