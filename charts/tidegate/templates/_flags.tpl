@@ -97,7 +97,7 @@ disable-svc-external-name: disable-external-name
 - --{{ $name }}
 {{- else if kindIs "slice" $value }}
 - {{ printf "--%s=%s" $name (join "," $value) | quote }}
-{{- else if kindIs "float64" $value }}
+{{- else if and (kindIs "float64" $value) (eq $value (floor $value)) }}
 - {{ printf "--%s=%d" $name (int64 $value) | quote }}
 {{- else }}
 - {{ printf "--%s=%s" $name (toString $value) | quote }}
