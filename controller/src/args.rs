@@ -12,7 +12,7 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 
 pub use serve::{ClassOptions, DEFAULT_HTTP, DEFAULT_HTTPS, LogFormatChoice, LogLevel, LogOptions, ServeOptions, SourceOptions};
-pub use value::{InvalidValue, ListenAddress, NamespacedName, PortName, ServiceReference};
+pub use value::{InvalidValue, ListenAddress, NamespacedName, PodSelector, PortName, ServiceReference};
 
 /// Tidegate: an ingress controller for Kubernetes in one binary.
 #[derive(Debug, Parser)]

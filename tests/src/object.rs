@@ -77,6 +77,7 @@ pub async fn get(client: &Client, namespace: &str, kind: &str, name: &str) -> an
 /// Tests do not know the kind.
 pub fn api(client: &Client, kind: &str, namespace: &str) -> anyhow::Result<Api<DynamicObject>> {
     let (group, version, plural, namespaced) = match kind {
+        "Node" => ("", "v1", "nodes", false),
         "Namespace" => ("", "v1", "namespaces", false),
         "Service" => ("", "v1", "services", true),
         "Secret" => ("", "v1", "secrets", true),

@@ -1,9 +1,9 @@
 //! What Tidegate may do: what the chart gives it, read from the golden of its defaults, which the chart's tests hold equal to what helm
-//! renders. The rights on the Lease, which the chart gives in the release's namespace, are given in a test's own.
+//! renders. What the chart gives in the release's namespace, rights on the Lease above all, is given in a test's own.
 
 use std::path::Path;
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use serde_json::{Value, json};
 
 use crate::cluster::User;
@@ -17,7 +17,7 @@ pub const LEASE: &str = "tidegate";
 pub struct Rights {
     /// In the whole cluster.
     pub cluster: Vec<Value>,
-    /// In the namespace that the Lease is in.
+    /// In the release's namespace, which the Lease is in.
     pub namespace: Vec<Value>,
 }
 
@@ -25,9 +25,17 @@ impl Rights {
     /// Reads what the chart gives by default.
     ///
     /// # Errors
-    /// The golden is not there, or has other roles than one ClusterRole and one Role.
+    /// As for [`Rights::of_case`].
     pub fn of_the_chart() -> anyhow::Result<Self> {
-        let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/chart/cases/defaults.golden.yaml");
+        Self::of_case("defaults")
+    }
+
+    /// Reads what the chart gives with the values of one of its tests' cases.
+    ///
+    /// # Errors
+    /// The golden is not there, or has other roles than one ClusterRole and one Role.
+    pub fn of_case(name: &str) -> anyhow::Result<Self> {
+        let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/chart/cases/{name}.golden.yaml"));
         let text = std::fs::read_to_string(&golden).with_context(|| golden.display().to_string())?;
         let rules = |kind: &str| -> anyhow::Result<Vec<Value>> {
             let mut roles = Document::all(&text)?;
@@ -35,9 +43,7 @@ impl Rights {
             let [role] = &roles[..] else { anyhow::bail!("{} of the kind {kind}", roles.len()) };
             role.object.data["rules"].as_array().cloned().context("a role without rules")
         };
-        let rights = Self { cluster: rules("ClusterRole")?, namespace: rules("Role")? };
-        ensure!(rights.namespace.iter().all(|rule| rule["resources"] == json!(["leases"])), "the Role is about more than the Lease");
-        Ok(rights)
+        Ok(Self { cluster: rules("ClusterRole")?, namespace: rules("Role")? })
     }
 
     /// Leaves out the rules for which this holds.
@@ -77,7 +83,7 @@ impl Rights {
         role("ClusterRole", user, &self.cluster)
     }
 
-    /// Returns the Role of a user on the Lease of the namespace that it is applied to, with its binding, and the Lease, which the chart makes.
+    /// Returns the Role of a user in the namespace that it is applied to, with its binding, and the Lease there, which the chart makes.
     #[must_use]
     pub fn role(&self, user: User) -> String {
         let mut rules = self.namespace.clone();

@@ -39,6 +39,17 @@
 {{- end -}}
 {{- end -}}
 
+{{/* Pods whose nodes' addresses go into status, since no Service is published: namespace/labels, or nothing. Not with scope: nodes and Pods
+elsewhere are none of its business. */}}
+{{- define "tidegate.published-nodes" -}}
+{{- $given := hasKey .Values.controller.extraArgs "publish-status-address" -}}
+{{- if not (or (include "tidegate.published" .) $given .Values.controller.scope.enabled) -}}
+{{- $labels := list -}}
+{{- range $label, $value := include "tidegate.controller.selector" . | fromYaml }}{{ $labels = append $labels (printf "%s=%v" $label $value) }}{{ end -}}
+{{- printf "%s/%s" (include "tidegate.namespace" .) (join "," $labels) -}}
+{{- end -}}
+{{- end -}}
+
 {{/* How long requests may take to finish: what a Pod has, less a margin. Nothing where the default fits. */}}
 {{- define "tidegate.drain-max" -}}
 {{- $grace := .Values.controller.terminationGracePeriodSeconds | int -}}
@@ -65,6 +76,7 @@ disable-svc-external-name: disable-external-name
 {{- if $controller.watchIngressWithoutClass }}{{ $_ := set $flags "watch-ingress-without-class" "true" }}{{ end -}}
 {{- with include "tidegate.watched" . }}{{ $_ := set $flags "watch-namespace" . }}{{ end -}}
 {{- with include "tidegate.published" . }}{{ $_ := set $flags "publish-service" . }}{{ end -}}
+{{- with include "tidegate.published-nodes" . }}{{ $_ := set $flags "publish-nodes-of" . }}{{ end -}}
 {{- with include "tidegate.drain-max" . }}{{ $_ := set $flags "drain-max" . }}{{ end -}}
 {{- $http := include "tidegate.http-port" . | int -}}
 {{- $https := include "tidegate.https-port" . | int -}}

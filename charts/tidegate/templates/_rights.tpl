@@ -48,6 +48,18 @@
 {{- if or (empty $found) (eq (dig "metadata" "annotations" "meta.helm.sh/release-name" "" $found) .Release.Name) -}}true{{- end -}}
 {{- end -}}
 
+{{/* On the nodes whose addresses are published, and on the Pods that run there. */}}
+{{- define "tidegate.rules.nodes" -}}
+- apiGroups: [""]
+  resources: [nodes]
+  verbs: [get]
+{{- end -}}
+{{- define "tidegate.rules.pods" -}}
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [list, watch]
+{{- end -}}
+
 {{/* On the Lease that replicas elect by. A name cannot limit creation, which is only needed where the Lease may go. */}}
 {{- define "tidegate.rules.lease" -}}
 - apiGroups: [coordination.k8s.io]
@@ -76,6 +88,9 @@
 {{- end -}}
 {{- if and $watched (not .Values.rbac.scope) (not (has "default" $watched)) -}}
 {{- $_ := set $roles "default" (list (get $roles "default") (include "tidegate.rules.events" .) | compact | join "\n") -}}
+{{- end -}}
+{{- if include "tidegate.published-nodes" . -}}
+{{- $_ := set $roles $own (list (get $roles $own) (include "tidegate.rules.pods" .) | join "\n") -}}
 {{- end -}}
 {{- toYaml $roles -}}
 {{- end -}}

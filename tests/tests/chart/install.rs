@@ -17,7 +17,7 @@ tidegate_tests::scenarios!("install":;
     alone:
     a_release_serves_and_is_upgraded_rolled_back_and_uninstalled_without_a_trace,
     one_namespace_is_served_with_rights_in_it_alone,
-    on_the_nodes_network_ports_80_and_443_are_those_of_the_node,
+    on_the_nodes_network_ports_80_and_443_are_those_of_the_nodes_and_status_has_their_addresses,
     a_wrong_flag_fails_the_pod_and_is_named_in_its_last_words,
 );
 
@@ -69,13 +69,7 @@ async fn a_release_serves_and_is_upgraded_rolled_back_and_uninstalled_without_a_
         let answer = release.ask(&format!("http://{host}/basket")).await?;
         ensure!(answer.status == 308 && answer.header("location") == format!("https://{host}/basket"), "{answer}");
         // Status has the load balancer's address.
-        let address = release.address(80).await?.ip().to_string();
-        wait::until_ok(async || {
-            let status = site.get("Ingress", "shop").await?.data["status"]["loadBalancer"]["ingress"][0]["ip"].clone();
-            ensure!(status == address.as_str(), "the status is {status}, not {address}");
-            Ok(())
-        })
-        .await?;
+        status_becomes(site, &BTreeSet::from([release.address(80).await?.ip().to_string()])).await?;
         let lease = site.get("Lease", "edge-tidegate-leader").await?;
         let holder = lease.data["spec"]["holderIdentity"].as_str().context("nobody holds the Lease")?.to_owned();
         ensure!(holder.starts_with("edge-tidegate-controller-"), "the holder is not a Pod: {holder}");
@@ -135,12 +129,7 @@ async fn one_namespace_is_served_with_rights_in_it_alone(site: &Site) -> anyhow:
         let answer = release.ask("http://elsewhere.test/").await?;
         ensure!(answer.status == 404, "another namespace is served: {answer}");
         // What it must do is done: it has its status, so that it leads and has looked.
-        wait::until_ok(async || {
-            let ingress = site.get("Ingress", "shop").await?;
-            ensure!(ingress.data["status"]["loadBalancer"]["ingress"][0]["ip"].is_string(), "no status: {:?}", ingress.data["status"]);
-            Ok(())
-        })
-        .await?;
+        status_becomes(site, &BTreeSet::from([release.address(80).await?.ip().to_string()])).await?;
         let denied = denied(site)?;
         ensure!(denied.is_empty(), "a right is missing: {denied:#?}");
         for (verb, what) in [("list", "secrets"), ("list", "ingresses"), ("watch", "services"), ("list", "nodes"), ("list", "pods")] {
@@ -155,18 +144,43 @@ async fn one_namespace_is_served_with_rights_in_it_alone(site: &Site) -> anyhow:
     checked
 }
 
-async fn on_the_nodes_network_ports_80_and_443_are_those_of_the_node(site: &Site) -> anyhow::Result<()> {
+async fn on_the_nodes_network_ports_80_and_443_are_those_of_the_nodes_and_status_has_their_addresses(site: &Site) -> anyhow::Result<()> {
     let Shop { host, certificate, plain, .. } = &shop(site).await?;
-    let values = ["controller.hostNetwork=true", "controller.service.enabled=false"];
+    let values = ["controller.kind=DaemonSet", "controller.hostNetwork=true", "controller.service.enabled=false"];
     Release::with(site, &values, async |release| {
-        let address = release.pod_shows("the node's address", |status| Some(status["hostIP"].as_str()?.to_owned())).await?;
-        let node: std::net::IpAddr = address.parse()?;
-        let ask = Ask::get(&format!("http://{plain}/"))?;
-        let answer = ask.send((node, 80).into()).await?;
-        ensure!(answer.status == 200 && answer.seen()["name"] == "app-1", "{answer}");
-        let ask = Ask::get(&format!("https://{host}/"))?;
-        let answer = ask.send((node, 443).into()).await?;
-        ensure!(answer.status == 200 && answer.certificate.as_ref() == Some(&certificate.der), "{answer}");
+        let pods = release.pods().await?;
+        let nodes = pods.iter().filter_map(|pod| Some(pod.data["status"]["hostIP"].as_str()?.to_owned()));
+        let nodes: BTreeSet<_> = nodes.collect();
+        ensure!(nodes.len() == 2, "not a Pod on each of two nodes: {nodes:?}");
+        for node in &nodes {
+            let node: std::net::IpAddr = node.parse()?;
+            let answer = Ask::get(&format!("http://{plain}/"))?.send((node, 80).into()).await?;
+            ensure!(answer.status == 200 && answer.seen()["name"] == "app-1", "{answer}");
+            let answer = Ask::get(&format!("https://{host}/"))?.send((node, 443).into()).await?;
+            ensure!(answer.status == 200 && answer.certificate.as_ref() == Some(&certificate.der), "{answer}");
+        }
+        status_becomes(site, &nodes).await?;
+        // A node that no Pod runs on any more is not an address any more.
+        let one = pods.iter().find(|pod| pod.data["spec"]["nodeName"] == "node-1").context("no Pod on node-1")?;
+        let one = BTreeSet::from([one.data["status"]["hostIP"].as_str().unwrap_or_default().to_owned()]);
+        let mut fewer = values.to_vec();
+        fewer.push("controller.nodeSelector.kubernetes\\.io/hostname=node-1");
+        release.helm("upgrade", &fewer, &["--wait"]).await?;
+        status_becomes(site, &one).await?;
+        let denied = denied(site)?;
+        ensure!(denied.is_empty(), "a right is missing: {denied:#?}");
+        Ok(())
+    })
+    .await
+}
+
+/// Waits until the Ingress's status has just these addresses.
+async fn status_becomes(site: &Site, addresses: &BTreeSet<String>) -> anyhow::Result<()> {
+    wait::until_ok(async || {
+        let status = site.get("Ingress", "shop").await?.data["status"]["loadBalancer"]["ingress"].clone();
+        let found = status.as_array().into_iter().flatten().filter_map(|entry| Some(entry["ip"].as_str()?.to_owned()));
+        let found: BTreeSet<_> = found.collect();
+        ensure!(found == *addresses, "the status has {found:?}, not {addresses:?}");
         Ok(())
     })
     .await

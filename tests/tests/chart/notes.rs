@@ -84,7 +84,11 @@ async fn what_is_done_otherwise_than_asked_is_said(_: &Site) -> anyhow::Result<(
             json!({ "controller": { "extraArgs": { "default-ssl-certificate": "a/b" } } }),
             "controller.extraArgs.default-ssl-certificate: given to Tidegate as --default-certificate",
         ),
-        (json!({ "controller": { "publishService": { "enabled": false } } }), "No Service is published"),
+        (json!({ "controller": { "publishService": { "enabled": false } } }), "the addresses of the nodes that ready Pods run on"),
+        (
+            json!({ "controller": { "publishService": { "enabled": false }, "scope": { "enabled": true } } }),
+            "the status of Ingresses gets no address unless",
+        ),
         (json!({ "controller": { "scope": { "enabled": true, "namespace": "team-a,team-b" } } }), "in team-a, team-b"),
     ];
     let plain = notes(&json!({})).await?;

@@ -195,51 +195,81 @@ async fn without_the_right_to_tell_routing_goes_on(site: &Site) -> anyhow::Resul
 
 /// No right is there for nothing. Each is taken away in turn, things happen, and the API server is seen to refuse just that.
 async fn every_single_right_is_missed_when_it_is_taken_away(site: &Site) -> anyhow::Result<()> {
-    const USER: User = User::Bare(6);
-    let (cluster, all) = (site.cluster()?, Rights::of_the_chart()?);
     let _app = site.service("app", 1).await?;
     site.apply(POINTING).await?;
-    let each = all.each();
+    let default = Rights::of_the_chart()?;
+    let each = default.each();
     ensure!(each.len() >= 16, "only {} rights: {each:?}", each.len());
-    for (round, (rule, verb)) in each.iter().enumerate() {
-        let (group, resource) = (text(&rule["apiGroups"][0]), text(&rule["resources"][0]));
-        give(site, USER, &all).await?;
-        for (rule, verb) in &each {
-            cluster.allowed_in(USER, &site.namespace, &text(&rule["apiGroups"][0]), &text(&rule["resources"][0]), verb, true).await?;
-        }
-        give(site, USER, &all.clone().without_verb(rule, verb)).await?;
-        cluster.allowed_in(USER, &site.namespace, &group, &resource, verb, false).await?;
-        let before = cluster.refused(USER)?.len();
-        let tidegate = start(site, 6, &[&format!("--publish-status-address=203.0.113.{round}")])?;
-        let mut step = 0;
-        wait::until(&format!("a refusal to {verb} {resource}"), async || {
-            // What is wrong comes, goes and comes again; parameters change.
-            step += 1;
-            let missing = ["app.test/missing Prefix missing", "app.test/missing Prefix app"][step % 2];
-            site.apply(&ingress("app", &["app.test/ Prefix app", missing])?).await?;
-            site.apply(&PARAMETERS.replace("/home", &format!("/home{round}-{}", step % 2))).await?;
-            let refused = cluster.refused(USER)?;
-            let only: Vec<_> = refused.into_iter().skip(before).collect();
-            let wanted = (verb.clone(), resource.clone());
-            if let Some(other) = only.iter().find(|refused| **refused != wanted) {
-                anyhow::bail!("without the right to {verb} {resource} it was refused to {other:?} too");
-            }
-            tokio::time::sleep(REST).await;
-            Ok((!only.is_empty()).then_some(()))
-        })
-        .await?;
-        tidegate.signal("INT")?;
-        tidegate.end().await?;
+    for (round, right) in each.iter().enumerate() {
+        is_missed(site, &default, right, &format!("--publish-status-address=203.0.113.{round}")).await?;
     }
+    // What the nodes' addresses take besides.
+    site.apply(POD_ON_A_NODE).await?;
+    let ready = serde_json::json!({ "status": { "conditions": [{ "type": "Ready", "status": "True" }] } });
+    let pods = object::api(&site.cluster()?.client(), "Pod", &site.namespace)?;
+    pods.patch_status("edge", &Default::default(), &kube::api::Patch::Merge(ready)).await?;
+    let nodes = Rights::of_case("bare-metal-host-network")?;
+    let more: Vec<_> = nodes.each().into_iter().filter(|right| !each.contains(right)).collect();
+    ensure!(more.len() == 3, "{more:?}");
+    for right in &more {
+        is_missed(site, &nodes, right, "--publish-nodes-of=$NS/app=edge").await?;
+    }
+    Ok(())
+}
+
+const POD_ON_A_NODE: &str = "
+apiVersion: v1
+kind: Node
+metadata: {name: node-of-rights}
+---
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: default}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: edge, labels: {app: edge}}
+spec: {nodeName: node-of-rights, containers: [{name: main, image: none}]}
+";
+
+/// Takes a single right away and waits until just that is refused.
+async fn is_missed(site: &Site, all: &Rights, (rule, verb): &(serde_json::Value, String), flag: &str) -> anyhow::Result<()> {
+    const USER: User = User::Bare(6);
+    let cluster = site.cluster()?;
+    let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+    give(site, USER, all).await?;
+    for (rule, verb) in all.each() {
+        let (group, resource) = (text(&rule["apiGroups"][0]), text(&rule["resources"][0]));
+        cluster.allowed_in(USER, &site.namespace, &group, &resource, &verb, true).await?;
+    }
+    give(site, USER, &all.clone().without_verb(rule, verb)).await?;
+    let (group, resource) = (text(&rule["apiGroups"][0]), text(&rule["resources"][0]));
+    cluster.allowed_in(USER, &site.namespace, &group, &resource, verb, false).await?;
+    let before = cluster.refused(USER)?.len();
+    let tidegate = start(site, 6, &[flag])?;
+    let mut step = 0;
+    wait::until(&format!("a refusal to {verb} {resource}"), async || {
+        // What is wrong comes, goes and comes again; parameters change.
+        step += 1;
+        let missing = ["app.test/missing Prefix missing", "app.test/missing Prefix app"][step % 2];
+        site.apply(&ingress("app", &["app.test/ Prefix app", missing])?).await?;
+        site.apply(&PARAMETERS.replace("/home", &format!("/home-{}-{}", tidegate.http.port(), step % 2))).await?;
+        let refused: Vec<_> = cluster.refused(USER)?.into_iter().skip(before).collect();
+        let wanted = (verb.clone(), resource.clone());
+        if let Some(other) = refused.iter().find(|refused| **refused != wanted) {
+            anyhow::bail!("without the right to {verb} {resource} it was refused to {other:?} too");
+        }
+        tokio::time::sleep(REST).await;
+        Ok((!refused.is_empty()).then_some(()))
+    })
+    .await?;
+    tidegate.signal("INT")?;
+    tidegate.end().await?;
     Ok(())
 }
 
 /// How long things stay as they are before they change again.
 const REST: Duration = Duration::from_millis(200);
-
-fn text(value: &serde_json::Value) -> String {
-    value.as_str().unwrap_or_default().to_owned()
-}
 
 /// Alone, since the kind goes for all tests.
 async fn without_the_crd_nothing_is_held_up_and_it_may_come_later(site: &Site) -> anyhow::Result<()> {
