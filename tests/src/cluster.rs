@@ -197,16 +197,25 @@ impl Cluster {
     /// # Errors
     /// Its record cannot be read.
     pub fn refused(&self, user: User) -> anyhow::Result<Vec<(String, String)>> {
-        let record = fs::read_to_string(self.directory.join("audit.log"))?;
-        let lines = record.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-        let lines = lines.filter(|line| line["user"]["username"] == user.name() && line["responseStatus"]["code"] == 403);
-        let described = lines.map(|line| {
+        let record = self.record(user)?;
+        let refused = record.iter().filter(|request| request["responseStatus"]["code"] == 403);
+        let described = refused.map(|request| {
             let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
-            let (verb, object) = (text(&line["verb"]), &line["objectRef"]);
+            let (verb, object) = (text(&request["verb"]), &request["objectRef"]);
             let resource = [text(&object["resource"]), text(&object["subresource"])];
             (verb, resource.join("/").trim_end_matches('/').to_owned())
         });
         Ok(described.collect())
+    }
+
+    /// Returns what a bare user has asked of the API server so far, as its record has it.
+    ///
+    /// # Errors
+    /// Its record cannot be read.
+    pub fn record(&self, user: User) -> anyhow::Result<Vec<serde_json::Value>> {
+        let record = fs::read_to_string(self.directory.join("audit.log"))?;
+        let lines = record.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+        Ok(lines.filter(|line| line["user"]["username"] == user.name()).collect())
     }
 
     /// Waits until the API server's authorizer lets a user do in every namespace what it has just been allowed: it learns of roles by a

@@ -181,6 +181,9 @@ capabilities:
 {{- if or .Values.tcp .Values.udp -}}
 {{- fail "tcp and udp: Tidegate does not forward TCP or UDP ports yet; leave these values empty" -}}
 {{- end -}}
+{{- if contains "ingress-nginx/controller" (include "tidegate.image" (list . .Values.controller.image "" "")) -}}
+{{- fail "controller.image: it names ingress-nginx's image; take registry, image, repository, tag and digest out" -}}
+{{- end -}}
 {{- if get .Values.controller.scope "namespaceSelector" -}}
 {{- fail "controller.scope.namespaceSelector: namespaces cannot be selected by label; name them in controller.scope.namespace, with commas between them" -}}
 {{- end -}}

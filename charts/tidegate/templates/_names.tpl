@@ -84,11 +84,12 @@ app.kubernetes.io/component: default-backend
 app.kubernetes.io/component: default-backend
 {{- end -}}
 
-{{/* The image of a map with registry, image, repository, tag and digest; takes (list $ map tag). */}}
+{{/* The image of a map with registry, image, repository, tag and digest; takes (list $ map tag registry), the last for where no value
+names one. */}}
 {{- define "tidegate.image" -}}
 {{- $top := index . 0 -}}
 {{- $image := index . 1 -}}
-{{- $registry := default $top.Values.global.image.registry $image.registry -}}
+{{- $registry := coalesce $image.registry $top.Values.global.image.registry (index . 3) "" | default "" -}}
 {{- $name := $image.repository | default (ternary (printf "%s/%s" $registry $image.image) $image.image (ne $registry "")) -}}
 {{- if $image.digest -}}
 {{- printf "%s:%s@%s" $name (index . 2) $image.digest -}}

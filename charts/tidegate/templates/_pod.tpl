@@ -68,7 +68,7 @@ spec:
   {{- end }}
   containers:
   - name: {{ $controller.containerName }}
-    image: {{ include "tidegate.image" (list . $controller.image (default .Chart.AppVersion $controller.image.tag)) | quote }}
+    image: {{ include "tidegate.image" (list . $controller.image (default .Chart.AppVersion $controller.image.tag) "") | quote }}
     imagePullPolicy: {{ $controller.image.pullPolicy }}
     args:
       {{- include "tidegate.arguments" . | nindent 4 }}

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context as _, ensure};
+use kube::api::DynamicObject;
 use tidegate_tests::backend::Backend;
 use tidegate_tests::client::Ask;
 use tidegate_tests::load::Load;
@@ -16,7 +17,9 @@ use crate::world;
 tidegate_tests::scenarios!("install":;
     alone:
     a_release_serves_and_is_upgraded_rolled_back_and_uninstalled_without_a_trace,
+    a_node_is_drained_while_a_pod_stays_and_no_request_fails,
     one_namespace_is_served_with_rights_in_it_alone,
+    without_any_right_in_the_cluster_the_class_that_a_flag_names_is_served,
     on_the_nodes_network_ports_80_and_443_are_those_of_the_nodes_and_status_has_their_addresses,
     a_wrong_flag_fails_the_pod_and_is_named_in_its_last_words,
 );
@@ -107,7 +110,7 @@ async fn names(release: &Release<'_>) -> anyhow::Result<BTreeSet<String>> {
 async fn settled(release: &Release<'_>, count: usize) -> anyhow::Result<BTreeSet<String>> {
     wait::until_ok(async || {
         let pods = release.pods().await?;
-        let ready = |pod: &kube::api::DynamicObject| pod.data["status"]["containerStatuses"][0]["ready"] == true;
+        let ready = |pod: &DynamicObject| pod.data["status"]["containerStatuses"][0]["ready"] == true;
         ensure!(pods.len() == count && pods.iter().all(ready), "{} Pods, of {count}", pods.len());
         names(release).await
     })
@@ -142,6 +145,41 @@ async fn one_namespace_is_served_with_rights_in_it_alone(site: &Site) -> anyhow:
     .await;
     site.cluster()?.kubectl(&["delete", "ingress", "elsewhere", "--namespace=team-a"]).await?;
     checked
+}
+
+async fn a_node_is_drained_while_a_pod_stays_and_no_request_fails(site: &Site) -> anyhow::Result<()> {
+    let Shop { plain, .. } = &shop(site).await?;
+    Release::with(site, &["controller.replicaCount=2"], async |release| {
+        let on = |pods: &[DynamicObject]| pods.iter().map(|pod| pod.data["spec"]["nodeName"].to_string()).collect::<BTreeSet<_>>();
+        let before = settled(release, 2).await?;
+        ensure!(on(&release.pods().await?).len() == 2, "both Pods are on one node");
+        let load = Load::start(release.address(80).await?, plain, 50)?;
+        // Evictions ask the budget, and the drain is over when its Pods are gone.
+        let drained = site.cluster()?.kubectl(&["drain", "node-1", "--ignore-daemonsets", "--delete-emptydir-data", "--force"]).await;
+        let after = settled(release, 2).await;
+        let nodes = on(&release.pods().await?);
+        site.cluster()?.kubectl(&["uncordon", "node-1"]).await?;
+        let tally = load.end().await;
+        drained?;
+        ensure!(before.intersection(&after?).count() == 1, "not one Pod moved, of two");
+        ensure!(nodes == BTreeSet::from(["\"node-2\"".to_owned()]), "they are on {nodes:?}");
+        tally.all_good(100)
+    })
+    .await
+}
+
+async fn without_any_right_in_the_cluster_the_class_that_a_flag_names_is_served(site: &Site) -> anyhow::Result<()> {
+    let shop = shop(site).await?;
+    let values =
+        ["controller.scope.enabled=true", "rbac.scope=true", "crds.enabled=false", "controller.ingressClassResource.enabled=false"];
+    Release::with(site, &values, async |release| {
+        let cluster_wide =
+            site.cluster()?.kubectl(&["get", "clusterroles,clusterrolebindings,ingressclasses,crds", "--output=name"]).await?;
+        ensure!(!cluster_wide.contains("tidegate"), "something is cluster-wide: {cluster_wide}");
+        release.serves(&format!("http://{}/", shop.plain), "app-1").await?;
+        Ok(())
+    })
+    .await
 }
 
 async fn on_the_nodes_network_ports_80_and_443_are_those_of_the_nodes_and_status_has_their_addresses(site: &Site) -> anyhow::Result<()> {

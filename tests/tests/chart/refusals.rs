@@ -66,6 +66,8 @@ async fn what_would_fail_open_or_is_not_there_is_refused_with_a_reason(_: &Site)
         (&["controller.config.whitelist-source-range=10.0.0.0/8"], "controller.config.whitelist-source-range: it protects something"),
         (&["controller.config.enable-modsecurity=true"], "controller.config.enable-modsecurity: it protects something"),
         (&["rbac.scope=true"], "rbac.scope: "),
+        (&["controller.image.image=ingress-nginx/controller"], "controller.image: it names ingress-nginx's image"),
+        (&["controller.image.repository=example.com/mirror/ingress-nginx/controller"], "controller.image: it names ingress-nginx's image"),
         (
             &["defaultBackend.enabled=true", "controller.scope.enabled=true", "controller.scope.namespace=elsewhere"],
             "which controller.scope.namespace leaves out",

@@ -84,6 +84,14 @@ async fn the_charts_rights_are_enough(site: &Site) -> anyhow::Result<()> {
     .await?;
     let failures: Vec<_> = tidegate.log().lines().filter(|line| line.contains("forbidden")).map(str::to_owned).collect();
     ensure!(failures.is_empty(), "{failures:#?}");
+    // Secrets that never hold a certificate, and may hold much else, are not even asked for.
+    let record = site.cluster()?.record(User::Bare(0))?;
+    let asked: Vec<_> = record.iter().filter(|request| request["objectRef"]["resource"] == "secrets").collect();
+    ensure!(asked.iter().any(|request| request["verb"] == "watch"), "Secrets are not watched: {asked:#?}");
+    for request in asked {
+        let uri = request["requestURI"].as_str().unwrap_or_default().replace("%21", "!").replace("%3D", "=").replace("%2F", "/");
+        ensure!(uri.contains("type!=helm.sh/release.v1") && uri.contains("type!=kubernetes.io/service-account-token"), "{uri}");
+    }
     Ok(())
 }
 
