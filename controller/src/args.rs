@@ -17,7 +17,7 @@ pub use serve::{
     ClassOptions, DEFAULT_HTTP, DEFAULT_HTTPS, DefaultOptions, LogFormatChoice, LogLevel, LogOptions, PublicPorts, ServeOptions,
     SourceOptions, TrustOptions,
 };
-pub use value::{InvalidValue, ListenAddress, NamespacedName, PortName, ServiceReference};
+pub use value::{InvalidValue, ListenAddress, NamespacedName, PodSelector, PortName, ServiceReference};
 
 /// Tidegate: an ingress controller for Kubernetes in one binary.
 #[derive(Debug, Parser)]

@@ -11,6 +11,7 @@ mod failure;
 mod fake;
 pub mod findings;
 mod lease;
+mod nodes;
 mod pacing;
 mod said;
 mod status;

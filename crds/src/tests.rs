@@ -20,10 +20,11 @@ fn assert_current(file: &str, generated: &str) {
 }
 
 #[test]
-fn the_manifest_of_class_parameters_is_current() {
+fn the_manifest_of_class_parameters_is_current_and_in_the_chart() {
     let yaml = serde_saphyr::to_string(&ClassParameters::crd()).unwrap_or_default();
     let manifest = format!("# Generated from crds/src; `UPDATE_GENERATED=1 cargo test -p tidegate-crds` writes it anew.\n{yaml}");
     assert_current("crds/classparameters.yaml", &manifest);
+    assert_current("charts/tidegate/files/classparameters.yaml", &manifest);
 }
 
 const HEAD: &str = "\

@@ -1,4 +1,4 @@
-//! The control plane's programs, and h2spec: where `KUBEBUILDER_ASSETS` says, else built once from the Go modules in
+//! The control plane's programs, h2spec and helm: where `KUBEBUILDER_ASSETS` says, else built once from the Go modules in
 //! `tests/control-plane` and kept.
 //! Nothing is skipped in silence: with neither, the run stops and says what is missing.
 
@@ -29,6 +29,12 @@ const MISSING_H2SPEC: &str = "\
 The tests of HTTP/2 need h2spec, and there is none. Either
   - install Go (https://go.dev/dl): it is then built once, in less than a minute, and kept, or
   - put h2spec beside the programs in KUBEBUILDER_ASSETS, or
+  - set TIDEGATE_TEST_CLUSTER=off to run without the tests that need what is built with Go.";
+
+const MISSING_HELM: &str = "\
+The tests of the chart need helm, and there is none. Either
+  - install Go (https://go.dev/dl): it is then built once, in a few minutes, and kept, or
+  - put helm beside the programs in KUBEBUILDER_ASSETS, or
   - set TIDEGATE_TEST_CLUSTER=off to run without the tests that need what is built with Go.";
 
 /// Whether tests against a cluster are to run.
@@ -110,8 +116,12 @@ pub(crate) fn cache_directory() -> anyhow::Result<PathBuf> {
 /// Everything that the result depends on.
 fn key(source: &Path, go: &str) -> anyhow::Result<u64> {
     let mut hasher = DefaultHasher::new();
-    for file in ["go.mod", "go.sum", "main.go"] {
+    for file in ["go.mod", "go.sum"] {
         fs::read(source.join(file))?.hash(&mut hasher);
+    }
+    // Tools have no source here.
+    if let Ok(program) = fs::read(source.join("main.go")) {
+        program.hash(&mut hasher);
     }
     (FLAGS, STRIP, go).hash(&mut hasher);
     Ok(hasher.finish())
@@ -141,40 +151,97 @@ fn build(source: &Path, cache: &Path, target: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// A program that is built with Go by itself, because that takes a minute and not ten.
+struct Tool {
+    name: &'static str,
+    /// Directory of its module, under `control-plane`.
+    module: &'static str,
+    package: &'static str,
+    /// The module that its version is that of.
+    versioned: &'static str,
+    flags: fn(&str, &Path) -> anyhow::Result<String>,
+    missing: &'static str,
+}
+
+const H2SPEC: Tool = Tool {
+    name: "h2spec",
+    module: ".",
+    package: "github.com/summerwind/h2spec/cmd/h2spec",
+    versioned: "github.com/summerwind/h2spec",
+    flags: |version, _| Ok(format!("-X main.VERSION={}", version.trim_start_matches('v').trim_end_matches("+incompatible"))),
+    missing: MISSING_H2SPEC,
+};
+
+const HELM: Tool = Tool {
+    name: "helm",
+    module: "helm",
+    package: "helm.sh/helm/v3/cmd/helm",
+    versioned: "helm.sh/helm/v3",
+    flags: |version, source| {
+        // Without these it calls itself v3, and charts are rendered for Kubernetes 1.20.
+        let kubernetes = module_version(source, "k8s.io/client-go")?;
+        let minor = kubernetes.split('.').nth(1).context("the version of client-go has no second number")?.to_owned();
+        let mut flags = format!("-X helm.sh/helm/v3/internal/version.version={version}");
+        for package in ["pkg/lint/rules", "pkg/chartutil"] {
+            flags
+                .push_str(&format!(" -X helm.sh/helm/v3/{package}.k8sVersionMajor=1 -X helm.sh/helm/v3/{package}.k8sVersionMinor={minor}"));
+        }
+        Ok(flags)
+    },
+    missing: MISSING_HELM,
+};
+
 /// Finds h2spec, the conformance suite of HTTP/2, or builds it: where `KUBEBUILDER_ASSETS` says, else from its Go module, which takes
 /// less than a minute. `None` if there is no way to get it and the person asked for the run without a cluster: that is, without Go.
 ///
 /// # Errors
 /// There is no way to get it, or the build fails; the message says what can be done.
 pub fn h2spec() -> anyhow::Result<Option<PathBuf>> {
-    if let Some(given) = std::env::var_os("KUBEBUILDER_ASSETS") {
-        let program = PathBuf::from(given).join("h2spec");
-        if program.is_file() {
-            return Ok(Some(program));
+    H2SPEC.find()
+}
+
+/// Finds helm, or builds it: as [`h2spec`].
+///
+/// # Errors
+/// There is no way to get it, or the build fails; the message says what can be done.
+pub fn helm() -> anyhow::Result<Option<PathBuf>> {
+    HELM.find()
+}
+
+impl Tool {
+    fn find(&self) -> anyhow::Result<Option<PathBuf>> {
+        if let Some(given) = std::env::var_os("KUBEBUILDER_ASSETS") {
+            let program = PathBuf::from(given).join(self.name);
+            if program.is_file() {
+                return Ok(Some(program));
+            }
         }
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("control-plane").join(self.module);
+        let Some(go) = go_version() else {
+            ensure!(is_declined()?, self.missing);
+            return Ok(None);
+        };
+        let cache = cache_directory()?;
+        let target = cache.join(format!("{}-{:016x}", self.name, key(&source, &go)?));
+        let _lock = lock(&cache, self.name)?;
+        let program = target.join(self.name);
+        if !program.is_file() {
+            self.build(&source, &cache, &target).context(self.missing)?;
+        }
+        Ok(Some(program))
     }
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("control-plane");
-    let Some(go) = go_version() else {
-        ensure!(is_declined()?, MISSING_H2SPEC);
-        return Ok(None);
-    };
-    let cache = cache_directory()?;
-    let target = cache.join(format!("h2spec-{:016x}", key(&source, &go)?));
-    let _lock = lock(&cache, "h2spec")?;
-    let program = target.join("h2spec");
-    if !program.is_file() {
-        let begun = Instant::now();
-        let version = module_version(&source, "github.com/summerwind/h2spec")?;
-        let flags = format!("{STRIP} -X main.VERSION={}", version.trim_start_matches('v').trim_end_matches("+incompatible"));
-        let staging = tempfile::Builder::new().prefix("building-").tempdir_in(&cache)?;
-        let output = staging.path().join("h2spec");
+
+    fn build(&self, source: &Path, cache: &Path, target: &Path) -> anyhow::Result<()> {
+        let (begun, name) = (Instant::now(), self.name);
+        let flags = format!("{STRIP} {}", (self.flags)(&module_version(source, self.versioned)?, source)?);
+        let staging = tempfile::Builder::new().prefix("building-").tempdir_in(cache)?;
+        let output = staging.path().join(name);
         let output = output.to_str().context("the cache directory's name is not UTF-8")?;
-        let package = "github.com/summerwind/h2spec/cmd/h2spec";
-        step(&source, begun, "compiling h2spec", &["build", "-v", "-trimpath", "-ldflags", &flags, "-o", output, package])
-            .context(MISSING_H2SPEC)?;
+        let arguments = ["build", "-v", "-trimpath", "-ldflags", &flags, "-o", output, self.package];
+        step(source, begun, &format!("compiling {name}"), &arguments)?;
         fs::rename(staging.keep(), target)?;
+        Ok(())
     }
-    Ok(Some(program))
 }
 
 /// Without these the programs call themselves v0.0.0, and clients believe it.

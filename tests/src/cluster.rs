@@ -29,6 +29,9 @@ pub enum User {
     Bare(u8),
 }
 
+/// The API server's certificate, in the directory of the control plane.
+const CERTIFICATE: &str = "certs/apiserver.crt";
+
 /// How many bare users there are: one for each test that needs one.
 const BARE: u8 = 8;
 
@@ -109,7 +112,7 @@ impl Cluster {
         let etcd = start_etcd(assets, directory)?;
         let mut api_server = start_api_server(assets, directory)?;
         // The certificate that the kubeconfig names is made by the API server itself.
-        let certificate = directory.join("certs/apiserver.crt");
+        let certificate = directory.join(CERTIFICATE);
         wait::until("the API server's certificate", async || {
             if let Some(status) = api_server.try_wait()? {
                 bail!("the API server ended ({status}): {}", tail(&directory.join("kube-apiserver.log")));
@@ -129,6 +132,24 @@ impl Cluster {
         cluster.ready().await?;
         eprintln!("control plane: ready after {:.1} s", begun.elapsed().as_secs_f64());
         Ok(cluster)
+    }
+
+    /// Returns the directory that its files are in, those of whoever helps it too.
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Returns where its programs are.
+    pub(crate) fn assets(&self) -> &Path {
+        &self.assets
+    }
+
+    /// Returns the certificate that the API server is known by, as PEM.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub(crate) fn certificate(&self) -> anyhow::Result<String> {
+        Ok(fs::read_to_string(self.directory.join(CERTIFICATE))?)
     }
 
     /// Returns a client that may do everything.
@@ -168,24 +189,70 @@ impl Cluster {
     /// # Errors
     /// Its record cannot be read.
     pub fn refusals(&self, user: User) -> anyhow::Result<usize> {
-        let record = fs::read_to_string(self.directory.join("audit.log"))?;
-        let lines = record.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-        Ok(lines.filter(|line| line["user"]["username"] == user.name() && line["responseStatus"]["code"] == 403).count())
+        Ok(self.refused(user)?.len())
     }
 
-    /// Waits until the API server's authorizer lets a user do what it has just been allowed: it learns of roles by a watch of its own.
+    /// Returns what the API server has refused a bare user so far: verbs and resources, in their order.
+    ///
+    /// # Errors
+    /// Its record cannot be read.
+    pub fn refused(&self, user: User) -> anyhow::Result<Vec<(String, String)>> {
+        let record = self.record(user)?;
+        let refused = record.iter().filter(|request| request["responseStatus"]["code"] == 403);
+        let described = refused.map(|request| {
+            let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+            let (verb, object) = (text(&request["verb"]), &request["objectRef"]);
+            let resource = [text(&object["resource"]), text(&object["subresource"])];
+            (verb, resource.join("/").trim_end_matches('/').to_owned())
+        });
+        Ok(described.collect())
+    }
+
+    /// Returns what a bare user has asked of the API server so far, as its record has it.
+    ///
+    /// # Errors
+    /// Its record cannot be read.
+    pub fn record(&self, user: User) -> anyhow::Result<Vec<serde_json::Value>> {
+        let record = fs::read_to_string(self.directory.join("audit.log"))?;
+        let lines = record.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+        Ok(lines.filter(|line| line["user"]["username"] == user.name()).collect())
+    }
+
+    /// Waits until the API server's authorizer lets a user do in every namespace what it has just been allowed: it learns of roles by a
+    /// watch of its own.
     ///
     /// # Errors
     /// It does not.
-    pub async fn allowed(&self, user: User, verb: &str, resource: &str) -> anyhow::Result<()> {
+    pub async fn allowed(&self, user: User, group: &str, resource: &str, verb: &str) -> anyhow::Result<()> {
+        self.allowed_in(user, "", group, resource, verb, true).await
+    }
+
+    /// Waits until the API server's authorizer lets a user do something in a namespace, or does not.
+    ///
+    /// # Errors
+    /// It stays as it is.
+    pub async fn allowed_in(
+        &self,
+        user: User,
+        namespace: &str,
+        group: &str,
+        resource: &str,
+        verb: &str,
+        allowed: bool,
+    ) -> anyhow::Result<()> {
+        let (resource, subresource) = resource.split_once('/').unwrap_or((resource, ""));
+        // Rights on Leases are those on one.
+        let name = if resource == "leases" { crate::rights::LEASE } else { "" };
         let review = serde_json::json!({
             "apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview",
-            "spec": { "user": user.name(), "resourceAttributes": { "verb": verb, "resource": resource } },
+            "spec": { "user": user.name(), "resourceAttributes": {
+                "namespace": namespace, "group": group, "resource": resource, "subresource": subresource, "verb": verb, "name": name,
+            } },
         });
         wait::until("a right to be known", async || {
             let request = http::Request::post("/apis/authorization.k8s.io/v1/subjectaccessreviews").body(serde_json::to_vec(&review)?)?;
             let answer: serde_json::Value = self.client.request(request).await?;
-            Ok((answer["status"]["allowed"] == true).then_some(()))
+            Ok(((answer["status"]["allowed"] == true) == allowed).then_some(()))
         })
         .await
     }
@@ -263,7 +330,8 @@ fn start_api_server(assets: &Path, directory: &Path) -> anyhow::Result<Child> {
     spawn(command, &directory.join("kube-apiserver.log"))
 }
 
-fn spawn(mut command: Command, log: &Path) -> anyhow::Result<Child> {
+/// Starts a program of the control plane, which ends with the returned handle.
+pub(crate) fn spawn(mut command: Command, log: &Path) -> anyhow::Result<Child> {
     let log = File::options().create(true).append(true).open(log)?;
     command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).kill_on_drop(true);
     command.spawn().with_context(|| format!("cannot start {}", command.as_std().get_program().to_string_lossy()))
@@ -271,7 +339,7 @@ fn spawn(mut command: Command, log: &Path) -> anyhow::Result<Child> {
 
 fn kubeconfig(directory: &Path, user: User, server: SocketAddr) -> String {
     let token = user.token();
-    let certificate = directory.join("certs/apiserver.crt");
+    let certificate = directory.join(CERTIFICATE);
     format!(
         "apiVersion: v1\nkind: Config\ncurrent-context: test\n\
          clusters: [{{name: test, cluster: {{server: \"https://{server}\", certificate-authority: \"{}\"}}}}]\n\

@@ -75,7 +75,8 @@ fn set_up(directory: &Path) -> anyhow::Result<()> {
     dns::start()
 }
 
-fn system(line: &str) -> anyhow::Result<()> {
+/// Runs a program with words as its arguments.
+pub(crate) fn system(line: &str) -> anyhow::Result<()> {
     let mut words = line.split_whitespace();
     let program = words.next().unwrap_or_default();
     let output =

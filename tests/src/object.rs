@@ -77,9 +77,14 @@ pub async fn get(client: &Client, namespace: &str, kind: &str, name: &str) -> an
 /// Tests do not know the kind.
 pub fn api(client: &Client, kind: &str, namespace: &str) -> anyhow::Result<Api<DynamicObject>> {
     let (group, version, plural, namespaced) = match kind {
+        "Node" => ("", "v1", "nodes", false),
         "Namespace" => ("", "v1", "namespaces", false),
         "Service" => ("", "v1", "services", true),
         "Secret" => ("", "v1", "secrets", true),
+        "ServiceAccount" => ("", "v1", "serviceaccounts", true),
+        "ConfigMap" => ("", "v1", "configmaps", true),
+        "Pod" => ("", "v1", "pods", true),
+        "Deployment" => ("apps", "v1", "deployments", true),
         "Event" => ("events.k8s.io", "v1", "events", true),
         "Lease" => ("coordination.k8s.io", "v1", "leases", true),
         "EndpointSlice" => ("discovery.k8s.io", "v1", "endpointslices", true),
@@ -87,6 +92,8 @@ pub fn api(client: &Client, kind: &str, namespace: &str) -> anyhow::Result<Api<D
         "IngressClass" => ("networking.k8s.io", "v1", "ingressclasses", false),
         "ClassParameters" => ("tidegate.dev", "v1alpha1", "classparameters", false),
         "CustomResourceDefinition" => ("apiextensions.k8s.io", "v1", "customresourcedefinitions", false),
+        "Role" => ("rbac.authorization.k8s.io", "v1", "roles", true),
+        "RoleBinding" => ("rbac.authorization.k8s.io", "v1", "rolebindings", true),
         "ClusterRole" => ("rbac.authorization.k8s.io", "v1", "clusterroles", false),
         "ClusterRoleBinding" => ("rbac.authorization.k8s.io", "v1", "clusterrolebindings", false),
         other => bail!("tests do not know the kind {other}"),

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use anyhow::Context as _;
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -22,7 +23,15 @@ impl Relay {
     /// # Errors
     /// The system gives no port.
     pub async fn start(to: SocketAddr) -> anyhow::Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        Self::start_on(SocketAddr::from(([127, 0, 0, 1], 0)), to).await
+    }
+
+    /// Starts a relay to this address, on another.
+    ///
+    /// # Errors
+    /// That address cannot be bound.
+    pub async fn start_on(address: SocketAddr, to: SocketAddr) -> anyhow::Result<Self> {
+        let listener = TcpListener::bind(address).await.with_context(|| format!("cannot relay from {address}"))?;
         let address = listener.local_addr()?;
         let whole = watch::Sender::new(true);
         let state = whole.subscribe();

@@ -17,6 +17,7 @@ use crate::backend::Backend;
 use crate::binary;
 use crate::cluster::{self, Cluster, User};
 use crate::object::{self, Document};
+use crate::rights::{self, Rights};
 use crate::tidegate::Tidegate;
 
 /// Port that backends listen on.
@@ -59,6 +60,7 @@ impl Site {
         let site = Self::new(Objects::Cluster(cluster), namespace.clone(), [10, 1, number], namespace);
         site.apply("apiVersion: v1\nkind: Namespace\nmetadata: {name: $NS}").await?;
         site.apply(CLASS).await?;
+        site.apply(&Rights::of_the_chart()?.role(User::Tidegate)).await?;
         Ok(site)
     }
 
@@ -276,7 +278,7 @@ impl Site {
         let mut arguments = self.object_flags_as(user, server)?;
         if !self.is_directory() {
             // Lease and status of one test are nothing to another.
-            arguments.push(self.fill("--election-lease=$NS/tidegate"));
+            arguments.push(self.fill(&format!("--election-lease=$NS/{}", rights::LEASE)));
         }
         arguments.extend(flags.iter().map(|flag| self.fill(flag)));
         let tidegate = tokio::task::block_in_place(|| Tidegate::start(&arguments)).with_context(|| arguments.join(" "))?;

@@ -76,9 +76,10 @@ impl Publishing {
 fn options(options: &ServeOptions, client: &Client) -> publish::Options {
     let flags = &options.publish;
     let lease = flags.election_lease.as_ref();
-    let addresses = match &flags.publish_service {
-        Some(service) => publish::Addresses::Service(service.namespace.as_str().into(), service.name.as_str().into()),
-        None => publish::Addresses::Given(flags.publish_status_address.clone()),
+    let addresses = match (&flags.publish_service, &flags.publish_nodes_of) {
+        (Some(service), _) => publish::Addresses::Service(service.namespace.as_str().into(), service.name.as_str().into()),
+        (None, Some(pods)) => publish::Addresses::Nodes(pods.namespace.as_str().into(), pods.labels.as_str().into()),
+        (None, None) => publish::Addresses::Given(flags.publish_status_address.clone()),
     };
     // Without an address there is nothing to write, which is not the same as writing that there is none.
     let known = addresses != publish::Addresses::Given(Vec::new());

@@ -9,7 +9,7 @@ use clap::{ArgAction, Args, ValueEnum};
 use tidegate_proxy::settings::{AccessLog, LogFormat};
 
 use super::ServedOptions;
-use super::value::{self, ListenAddress, NamespacedName, ServiceReference};
+use super::value::{self, ListenAddress, NamespacedName, PodSelector, ServiceReference};
 
 /// Port of the http listener where none is given.
 pub const DEFAULT_HTTP: u16 = 8080;
@@ -162,6 +162,11 @@ pub struct PublishOptions {
     #[arg(long, env = "TIDEGATE_PUBLISH_STATUS_ADDRESS", value_name = "IP|NAME", value_delimiter = ',',
           value_parser = value::status_address)]
     pub publish_status_address: Vec<String>,
+    /// Write the addresses of the nodes that ready Pods with these labels run on into the status of Ingresses: their external ones, else
+    /// their internal ones
+    #[arg(long, env = "TIDEGATE_PUBLISH_NODES_OF", value_name = "NS/LABEL=VALUE,...",
+          conflicts_with_all = ["publish_service", "publish_status_address"])]
+    pub publish_nodes_of: Option<PodSelector>,
     /// Write status at all; off for the second of two controllers while people move
     #[arg(long, env = "TIDEGATE_UPDATE_STATUS", value_name = "BOOL", default_value_t = true, num_args = 0..=1,
           require_equals = true, default_missing_value = "true", action = ArgAction::Set, value_parser = BoolishValueParser::new())]

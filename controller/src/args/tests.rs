@@ -56,6 +56,8 @@ fn a_wrong_flag_is_named_and_exits_2() {
         ("serve --publish-service web", "--publish-service"),
         ("serve --publish-status-address 1.2.3", "--publish-status-address"),
         ("serve --publish-service a/b --publish-status-address 192.0.2.1", "--publish-status-address"),
+        ("serve --publish-nodes-of a/b", "--publish-nodes-of"),
+        ("serve --publish-nodes-of a/b=c --publish-service a/b", "--publish-nodes-of"),
         ("serve --default-certificate a/b/c", "--default-certificate"),
         ("serve --default-backend a/b:99999", "--default-backend"),
         ("serve --election-lease lease", "--election-lease"),

@@ -76,6 +76,30 @@ impl fmt::Display for NamespacedName {
     }
 }
 
+/// Pods of a namespace, by labels that all of them have: written `NS/LABEL=VALUE,LABEL=VALUE`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PodSelector {
+    /// The namespace.
+    pub namespace: String,
+    /// The labels, as the API takes them.
+    pub labels: String,
+}
+
+impl FromStr for PodSelector {
+    type Err = InvalidValue;
+
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        let plain = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._/".contains(&byte));
+        let is_label = |label: &str| label.split_once('=').is_some_and(|(name, value)| plain(name) && plain(value));
+        match text.split_once('/') {
+            Some((namespace, labels)) if is_dns_name(namespace) && labels.split(',').all(is_label) => {
+                Ok(Self { namespace: namespace.to_owned(), labels: labels.to_owned() })
+            }
+            Some(_) | None => Err(InvalidValue("give NAMESPACE/LABEL=VALUE,LABEL=VALUE, such as ingress/app=tidegate".to_owned())),
+        }
+    }
+}
+
 /// A Service and one of its ports, written `NS/NAME` or `NS/NAME:PORT`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServiceReference {
@@ -209,6 +233,16 @@ mod tests {
         assert_eq!(address("127.0.0.1:0").unwrap(), "127.0.0.1:0".parse().unwrap());
         for text in ["80", "localhost:80", "[::]", "1.2.3.4", ":70000"] {
             assert!(address(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn pods_are_selected_by_labels_in_a_namespace() {
+        let labels = "app.kubernetes.io/name=tidegate,tier=front";
+        let expected = PodSelector { namespace: "edge".to_owned(), labels: labels.to_owned() };
+        assert_eq!(format!("edge/{labels}").parse(), Ok(expected));
+        for text in ["edge", "edge/", "edge/app", "edge/app=", "edge/=x", "edge/app=x,", "edge/app in (a)", "/app=x", "Edge/app=x"] {
+            assert!(text.parse::<PodSelector>().is_err(), "{text}");
         }
     }
 

@@ -1,4 +1,4 @@
-//! The addresses that the status of Ingresses carries: given by flag, or those of a Service.
+//! The addresses that the status of Ingresses carries: given by flag, those of a Service, or those of nodes.
 
 use std::sync::Arc;
 
@@ -10,6 +10,8 @@ use kube::api::Api;
 use kube::runtime::watcher::watch_object;
 use tokio::sync::watch;
 
+use super::nodes;
+
 /// Where the addresses in status come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Addresses {
@@ -17,6 +19,8 @@ pub enum Addresses {
     Given(Vec<String>),
     /// Those of a Service: namespace and name.
     Service(Arc<str>, Arc<str>),
+    /// Those of the nodes that ready Pods run on: the namespace of the Pods, and their labels.
+    Nodes(Arc<str>, Arc<str>),
 }
 
 /// The addresses as they are now; `None` until they are known.
@@ -30,6 +34,11 @@ impl Addresses {
             Self::Service(namespace, name) => {
                 let (sender, receiver) = watch::channel(None);
                 tokio::spawn(follow_service(Api::namespaced(client.clone(), &namespace), namespace, name, sender));
+                receiver
+            }
+            Self::Nodes(namespace, labels) => {
+                let (sender, receiver) = watch::channel(None);
+                tokio::spawn(nodes::follow(client.clone(), namespace, labels, sender));
                 receiver
             }
         }
@@ -84,7 +93,7 @@ fn known(service: &Service) -> Option<Arc<[String]>> {
     Some(sorted(of_service(service))).filter(|addresses| !addresses.is_empty())
 }
 
-fn sorted(mut addresses: Vec<String>) -> Arc<[String]> {
+pub(super) fn sorted(mut addresses: Vec<String>) -> Arc<[String]> {
     addresses.sort();
     addresses.dedup();
     addresses.into()

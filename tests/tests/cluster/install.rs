@@ -2,42 +2,10 @@
 
 use anyhow::{Context as _, ensure};
 use kube::api::ListParams;
-use tidegate_tests::cluster::Cluster;
+use tidegate_tests::cluster::{Cluster, User};
 use tidegate_tests::object::{self, Document};
+use tidegate_tests::rights::Rights;
 use tidegate_tests::wait;
-
-/// What Tidegate may do; the chart's role, by hand until there is one.
-pub(crate) const RULES: &[&str] = &[
-    "{apiGroups: [networking.k8s.io], resources: [ingresses], verbs: [list, watch]}",
-    "{apiGroups: [networking.k8s.io], resources: [ingressclasses], verbs: [list, watch]}",
-    "{apiGroups: [networking.k8s.io], resources: [ingresses/status], verbs: [patch]}",
-    "{apiGroups: [\"\"], resources: [services], verbs: [list, watch]}",
-    "{apiGroups: [\"\"], resources: [secrets], verbs: [list, watch]}",
-    "{apiGroups: [discovery.k8s.io], resources: [endpointslices], verbs: [list, watch]}",
-    "{apiGroups: [tidegate.dev], resources: [classparameters], verbs: [list, watch]}",
-    "{apiGroups: [tidegate.dev], resources: [classparameters/status], verbs: [patch]}",
-    "{apiGroups: [coordination.k8s.io], resources: [leases], verbs: [get, create, update]}",
-    "{apiGroups: [events.k8s.io], resources: [events], verbs: [create, patch]}",
-];
-
-/// Returns a role of these rules for a ServiceAccount, with its binding.
-pub(crate) fn role<'a>(account: &str, namespace: &str, rules: impl Iterator<Item = &'a str>) -> String {
-    let rules: String = rules.map(|rule| format!("- {rule}\n")).collect();
-    format!(
-        "
-apiVersion: rbac.authorization.k8s.io/v1
-kind: ClusterRole
-metadata: {{name: {account}}}
-rules:
-{rules}---
-apiVersion: rbac.authorization.k8s.io/v1
-kind: ClusterRoleBinding
-metadata: {{name: {account}}}
-roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: {account}}}
-subjects: [{{kind: ServiceAccount, name: {account}, namespace: {namespace}}}]
-"
-    )
-}
 
 /// Returns the CRD as people install it.
 pub(crate) fn crd() -> anyhow::Result<Document> {
@@ -65,7 +33,7 @@ pub(crate) async fn install_crd(cluster: &Cluster) -> anyhow::Result<()> {
 
 /// Puts it in place.
 pub(crate) async fn install(cluster: &Cluster) -> anyhow::Result<()> {
-    for document in Document::all(&role("tidegate", "tidegate", RULES.iter().copied()))? {
+    for document in Document::all(&Rights::of_the_chart()?.cluster_role(User::Tidegate))? {
         document.apply(&cluster.client(), "default").await?;
     }
     install_crd(cluster).await

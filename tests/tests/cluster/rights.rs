@@ -1,8 +1,11 @@
 //! What Tidegate does without a right, or without a kind, by the API server's own judgement: each test has a user of its own.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, ensure};
 use tidegate_tests::cluster::{self, User};
 use tidegate_tests::object;
+use tidegate_tests::rights::Rights;
 use tidegate_tests::site::{Site, ingress};
 use tidegate_tests::tidegate::Tidegate;
 use tidegate_tests::tidegate::Want::{From, Redirect, Status};
@@ -11,21 +14,27 @@ use tidegate_tests::wait;
 use crate::install;
 
 tidegate_tests::scenarios!("rights":
-    the_role_is_enough_and_every_rule_of_it_is_needed,
+    the_charts_rights_are_enough,
     class_parameters_that_must_not_be_read_cost_their_class_alone,
     classes_that_must_not_be_read_leave_those_that_a_flag_names,
     secrets_that_must_not_be_read_hold_readiness_up_and_the_log_says_so,
     without_the_right_to_a_lease_routing_goes_on,
     without_the_right_to_tell_routing_goes_on;
     alone:
+    every_single_right_is_missed_when_it_is_taken_away,
     without_the_crd_nothing_is_held_up_and_it_may_come_later,
 );
 
 /// Lets a bare user do what Tidegate's role says, except what these texts in its rules are about.
 async fn grant(site: &Site, number: u8, without: &[&str]) -> anyhow::Result<()> {
-    let rules = install::RULES.iter().copied().filter(|rule| !without.iter().any(|part| rule.contains(part)));
-    site.apply(&install::role(&format!("bare-{number}"), "bare", rules)).await?;
-    site.cluster()?.allowed(User::Bare(number), "list", "services").await
+    let rights = Rights::of_the_chart()?.without(|rule| without.iter().any(|part| rule["resources"].to_string().contains(part)));
+    give(site, User::Bare(number), &rights).await?;
+    site.cluster()?.allowed(User::Bare(number), "", "services", "list").await
+}
+
+async fn give(site: &Site, user: User, rights: &Rights) -> anyhow::Result<()> {
+    site.apply(&rights.cluster_role(user)).await?;
+    site.apply(&rights.role(user)).await
 }
 
 fn start(site: &Site, number: u8, flags: &[&str]) -> anyhow::Result<Tidegate> {
@@ -55,8 +64,7 @@ spec: {controller: $CONTROLLER}
 const LED: Want = Redirect(302, "http://app.test/home");
 type Want = tidegate_tests::tidegate::Want<'static>;
 
-/// No rule is there for nothing: with all of them everything works, and no failure is logged.
-async fn the_role_is_enough_and_every_rule_of_it_is_needed(site: &Site) -> anyhow::Result<()> {
+async fn the_charts_rights_are_enough(site: &Site) -> anyhow::Result<()> {
     let _app = site.service("app", 1).await?;
     site.apply(PARAMETERS).await?;
     site.apply(POINTING).await?;
@@ -76,6 +84,14 @@ async fn the_role_is_enough_and_every_rule_of_it_is_needed(site: &Site) -> anyho
     .await?;
     let failures: Vec<_> = tidegate.log().lines().filter(|line| line.contains("forbidden")).map(str::to_owned).collect();
     ensure!(failures.is_empty(), "{failures:#?}");
+    // Secrets that never hold a certificate, and may hold much else, are not even asked for.
+    let record = site.cluster()?.record(User::Bare(0))?;
+    let asked: Vec<_> = record.iter().filter(|request| request["objectRef"]["resource"] == "secrets").collect();
+    ensure!(asked.iter().any(|request| request["verb"] == "watch"), "Secrets are not watched: {asked:#?}");
+    for request in asked {
+        let uri = request["requestURI"].as_str().unwrap_or_default().replace("%21", "!").replace("%3D", "=").replace("%2F", "/");
+        ensure!(uri.contains("type!=helm.sh/release.v1") && uri.contains("type!=kubernetes.io/service-account-token"), "{uri}");
+    }
     Ok(())
 }
 
@@ -184,6 +200,84 @@ async fn without_the_right_to_tell_routing_goes_on(site: &Site) -> anyhow::Resul
     })
     .await
 }
+
+/// No right is there for nothing. Each is taken away in turn, things happen, and the API server is seen to refuse just that.
+async fn every_single_right_is_missed_when_it_is_taken_away(site: &Site) -> anyhow::Result<()> {
+    let _app = site.service("app", 1).await?;
+    site.apply(POINTING).await?;
+    let default = Rights::of_the_chart()?;
+    let each = default.each();
+    ensure!(each.len() >= 16, "only {} rights: {each:?}", each.len());
+    for (round, right) in each.iter().enumerate() {
+        is_missed(site, &default, right, &format!("--publish-status-address=203.0.113.{round}")).await?;
+    }
+    // What the nodes' addresses take besides.
+    site.apply(POD_ON_A_NODE).await?;
+    let ready = serde_json::json!({ "status": { "conditions": [{ "type": "Ready", "status": "True" }] } });
+    let pods = object::api(&site.cluster()?.client(), "Pod", &site.namespace)?;
+    pods.patch_status("edge", &Default::default(), &kube::api::Patch::Merge(ready)).await?;
+    let nodes = Rights::of_case("bare-metal-host-network")?;
+    let more: Vec<_> = nodes.each().into_iter().filter(|right| !each.contains(right)).collect();
+    ensure!(more.len() == 3, "{more:?}");
+    for right in &more {
+        is_missed(site, &nodes, right, "--publish-nodes-of=$NS/app=edge").await?;
+    }
+    Ok(())
+}
+
+const POD_ON_A_NODE: &str = "
+apiVersion: v1
+kind: Node
+metadata: {name: node-of-rights}
+---
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: default}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: edge, labels: {app: edge}}
+spec: {nodeName: node-of-rights, containers: [{name: main, image: none}]}
+";
+
+/// Takes a single right away and waits until just that is refused.
+async fn is_missed(site: &Site, all: &Rights, (rule, verb): &(serde_json::Value, String), flag: &str) -> anyhow::Result<()> {
+    const USER: User = User::Bare(6);
+    let cluster = site.cluster()?;
+    let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+    give(site, USER, all).await?;
+    for (rule, verb) in all.each() {
+        let (group, resource) = (text(&rule["apiGroups"][0]), text(&rule["resources"][0]));
+        cluster.allowed_in(USER, &site.namespace, &group, &resource, &verb, true).await?;
+    }
+    give(site, USER, &all.clone().without_verb(rule, verb)).await?;
+    let (group, resource) = (text(&rule["apiGroups"][0]), text(&rule["resources"][0]));
+    cluster.allowed_in(USER, &site.namespace, &group, &resource, verb, false).await?;
+    let before = cluster.refused(USER)?.len();
+    let tidegate = start(site, 6, &[flag])?;
+    let mut step = 0;
+    wait::until(&format!("a refusal to {verb} {resource}"), async || {
+        // What is wrong comes, goes and comes again; parameters change.
+        step += 1;
+        let missing = ["app.test/missing Prefix missing", "app.test/missing Prefix app"][step % 2];
+        site.apply(&ingress("app", &["app.test/ Prefix app", missing])?).await?;
+        site.apply(&PARAMETERS.replace("/home", &format!("/home-{}-{}", tidegate.http.port(), step % 2))).await?;
+        let refused: Vec<_> = cluster.refused(USER)?.into_iter().skip(before).collect();
+        let wanted = (verb.clone(), resource.clone());
+        if let Some(other) = refused.iter().find(|refused| **refused != wanted) {
+            anyhow::bail!("without the right to {verb} {resource} it was refused to {other:?} too");
+        }
+        tokio::time::sleep(REST).await;
+        Ok((!refused.is_empty()).then_some(()))
+    })
+    .await?;
+    tidegate.signal("INT")?;
+    tidegate.end().await?;
+    Ok(())
+}
+
+/// How long things stay as they are before they change again.
+const REST: Duration = Duration::from_millis(200);
 
 /// Alone, since the kind goes for all tests.
 async fn without_the_crd_nothing_is_held_up_and_it_may_come_later(site: &Site) -> anyhow::Result<()> {

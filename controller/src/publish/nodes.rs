@@ -1,0 +1,153 @@
+//! The addresses of nodes that ready Pods run on: where nothing stands before them, as on bare metal with the nodes' own network.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use backon::BackoffBuilder as _;
+use futures_util::StreamExt as _;
+use k8s_openapi::api::core::v1::{Node, Pod};
+use kube::api::Api;
+use kube::runtime::watcher::{self, Event, watcher};
+use kube::{Client, ResourceExt as _};
+use tokio::sync::watch;
+
+use super::addresses::sorted;
+use crate::source::cluster::describe;
+
+/// The longest pause before what failed is tried again.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// Follows the Pods of a namespace with these labels, and publishes where their nodes are, for as long as somebody looks. Without a ready
+/// Pod, what was published stays: status is not taken away because all of them are started anew.
+pub(super) async fn follow(client: Client, namespace: Arc<str>, labels: Arc<str>, sender: watch::Sender<Option<Arc<[String]>>>) {
+    let pauses = backon::ExponentialBuilder::new().with_jitter().without_max_times().with_max_delay(LONGEST_PAUSE);
+    let (mut pause, mut retry) = (pauses.build(), None);
+    let pods: Api<Pod> = Api::namespaced(client.clone(), &namespace);
+    let mut events = std::pin::pin!(watcher(pods, watcher::Config::default().labels(&labels)));
+    let (mut seen, mut listing, mut nodes) = (BTreeMap::new(), BTreeMap::new(), Nodes { client, known: BTreeMap::new() });
+    let mut said = None;
+    loop {
+        let event = tokio::select! {
+            event = events.next() => event,
+            () = wait(retry) => None,
+            () = sender.closed() => return,
+        };
+        let problem = match event {
+            Some(Ok(event)) => {
+                take(event, &mut seen, &mut listing);
+                None
+            }
+            Some(Err(error)) => Some(error.to_string()),
+            None => None,
+        };
+        let found = match problem {
+            None => nodes.addresses(&seen.values().flatten().cloned().collect()).await,
+            Some(problem) => Err(problem),
+        };
+        retry = None;
+        match found {
+            Ok(found) => {
+                (pause, said) = (pauses.build(), None);
+                if !found.is_empty() {
+                    sender.send_if_modified(|now| now.replace(Arc::clone(&found)) != Some(found));
+                }
+            }
+            Err(problem) => {
+                if said.as_ref() != Some(&problem) {
+                    tracing::warn!(pods = %format_args!("{namespace}/{labels}"), error = problem, "the nodes of Pods give no address; status stays as it is");
+                    said = Some(problem);
+                }
+                retry = Some(pause.next().unwrap_or(LONGEST_PAUSE));
+            }
+        }
+    }
+}
+
+/// Waits for a pause, or for ever.
+async fn wait(pause: Option<Duration>) {
+    match pause {
+        Some(pause) => tokio::time::sleep(pause).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Takes in what a watch tells: the node of each Pod that is ready, by the Pod's name.
+fn take(event: Event<Pod>, seen: &mut BTreeMap<String, Option<String>>, listing: &mut BTreeMap<String, Option<String>>) {
+    match event {
+        Event::Init => listing.clear(),
+        Event::InitApply(pod) => drop(listing.insert(pod.name_any(), node(&pod))),
+        Event::InitDone => *seen = std::mem::take(listing),
+        Event::Apply(pod) => drop(seen.insert(pod.name_any(), node(&pod))),
+        Event::Delete(pod) => drop(seen.remove(&pod.name_any())),
+    }
+}
+
+/// Returns the node of a Pod that is ready and is not about to end.
+fn node(pod: &Pod) -> Option<String> {
+    let conditions = pod.status.as_ref()?.conditions.as_ref()?;
+    let ready = conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True");
+    pod.spec.as_ref()?.node_name.clone().filter(|_| ready && pod.metadata.deletion_timestamp.is_none())
+}
+
+/// The nodes that are of interest, each asked for once.
+struct Nodes {
+    client: Client,
+    known: BTreeMap<String, Vec<String>>,
+}
+
+impl Nodes {
+    async fn addresses(&mut self, wanted: &BTreeSet<String>) -> Result<Arc<[String]>, String> {
+        self.known.retain(|name, _| wanted.contains(name));
+        for name in wanted {
+            if !self.known.contains_key(name) {
+                let node = Api::<Node>::all(self.client.clone()).get(name).await.map_err(|error| describe(&error))?;
+                self.known.insert(name.clone(), of_node(&node));
+            }
+        }
+        Ok(sorted(self.known.values().flatten().cloned().collect()))
+    }
+}
+
+/// Returns the addresses that clients reach a node at: its external ones, else its internal ones.
+fn of_node(node: &Node) -> Vec<String> {
+    let all = node.status.iter().flat_map(|status| status.addresses.iter().flatten());
+    let of = |kind: &str| all.clone().filter(|address| address.type_ == kind).map(|address| address.address.clone()).collect::<Vec<_>>();
+    let external = of("ExternalIP");
+    if external.is_empty() { of("InternalIP") } else { external }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_pod_counts_while_it_is_ready_and_not_about_to_end() {
+        let pod = |ready: &str, deleted: Option<&str>| -> Pod {
+            serde_json::from_value(json!({
+                "metadata": { "deletionTimestamp": deleted }, "spec": { "nodeName": "n", "containers": [] },
+                "status": { "conditions": [{ "type": "Initialized", "status": "True" }, { "type": "Ready", "status": ready }] },
+            }))
+            .unwrap()
+        };
+        assert_eq!(node(&pod("True", None)).as_deref(), Some("n"));
+        assert_eq!(node(&pod("False", None)), None);
+        assert_eq!(node(&pod("True", Some("2026-01-01T00:00:00Z"))), None);
+        assert_eq!(node(&Pod::default()), None);
+    }
+
+    #[test]
+    fn a_node_is_reached_from_outside_if_it_can_be() {
+        let node =
+            |addresses: serde_json::Value| -> Node { serde_json::from_value(json!({ "status": { "addresses": addresses } })).unwrap() };
+        let inside = json!({ "type": "InternalIP", "address": "10.0.0.1" });
+        let outside = json!({ "type": "ExternalIP", "address": "203.0.113.1" });
+        let name = json!({ "type": "Hostname", "address": "n" });
+        assert_eq!(of_node(&node(json!([inside, outside, name]))), ["203.0.113.1"]);
+        assert_eq!(of_node(&node(json!([inside, name]))), ["10.0.0.1"]);
+        assert_eq!(of_node(&node(json!([name]))), [""; 0]);
+    }
+}
