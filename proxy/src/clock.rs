@@ -245,13 +245,13 @@ mod tests {
             let clock = Clock::new();
             let (mut late, mut soon) = (clock.deadline(), clock.deadline());
             let now = Instant::now();
-            late.set(now + Duration::from_millis(60));
+            late.set(now + Duration::from_millis(600));
             soon.set(now + Duration::from_millis(20));
             let first = wait(&mut soon).await;
-            assert!(first >= Duration::from_millis(19) && first < Duration::from_millis(55), "{first:?}");
+            assert!(first >= Duration::from_millis(19) && first < Duration::from_millis(595), "{first:?}");
             assert!(late.is_set() && !soon.is_set());
             wait(&mut late).await;
-            assert!(now.elapsed() >= Duration::from_millis(60));
+            assert!(now.elapsed() >= Duration::from_millis(600));
         })
     }
 
