@@ -15,6 +15,7 @@ pub mod diagnostic;
 pub mod few;
 #[cfg(test)]
 mod generated;
+pub mod metrics;
 pub mod object;
 pub mod policy;
 pub mod publish;

@@ -10,6 +10,7 @@ use tidegate_proxy::table::Table;
 use tokio::sync::mpsc;
 
 use crate::diagnostic::Diagnostic;
+use crate::metrics::Control;
 use crate::object::{ObjectRef, SourceEvent};
 use crate::snapshot::{Changes, Snapshot};
 use crate::source::debounce::Debounce;
@@ -70,6 +71,7 @@ pub struct Reconciler {
     snapshot: Arc<RwLock<Snapshot>>,
     translator: Translator,
     consumers: Vec<mpsc::UnboundedSender<Arc<Outcome>>>,
+    control: Arc<Control>,
     /// What is still to be told, once the table that it came with serves.
     untold: Update,
 }
@@ -83,7 +85,13 @@ impl Reconciler {
             snapshot.pin_secret(secret);
         }
         let snapshot = Arc::new(RwLock::new(snapshot));
-        Self { snapshot, translator: Translator::new(options, state), consumers: Vec::new(), untold: Update::default() }
+        Self {
+            snapshot,
+            translator: Translator::new(options, state),
+            consumers: Vec::new(),
+            control: Arc::default(),
+            untold: Update::default(),
+        }
     }
 
     /// Returns what every generation from now on changes. A consumer that follows misses nothing; one that ends is dropped.
@@ -102,6 +110,12 @@ impl Reconciler {
     #[must_use]
     pub fn shared_snapshot(&self) -> Arc<RwLock<Snapshot>> {
         Arc::clone(&self.snapshot)
+    }
+
+    /// Returns what is noted of the loop's work.
+    #[must_use]
+    pub fn control(&self) -> &Arc<Control> {
+        &self.control
     }
 
     fn change<T>(&self, change: impl FnOnce(&mut Snapshot) -> T) -> T {
@@ -137,21 +151,29 @@ impl Reconciler {
 
     /// Follows events and publishes a table for those that make another one, until the source ends.
     pub async fn run(mut self, events: mpsc::Receiver<SourceEvent>, publisher: &Publisher) {
+        self.control.published();
         let first = std::mem::take(&mut self.untold);
         // Told even if it is empty: who tells back to the cluster waits for it to know that nothing is ours.
         self.announce(publisher.current().generation, first);
         let mut events = Debounce::new(events);
         loop {
             match tokio::time::timeout(self.wait(), events.next()).await {
-                Ok(Some(batch)) => self.step(batch.into_iter(), publisher),
+                Ok(Some(batch)) => {
+                    if self.step(batch.into_iter(), publisher) {
+                        self.control.waited(events.age());
+                    }
+                }
                 Ok(None) => return,
-                Err(_) => self.step(std::iter::empty(), publisher),
+                Err(_) => {
+                    events.note_empty();
+                    self.step(std::iter::empty(), publisher);
+                }
             }
         }
     }
 
-    /// Takes a batch of events in; no event is a look at what changes by time alone.
-    pub fn step(&mut self, events: impl Iterator<Item = SourceEvent>, publisher: &Publisher) {
+    /// Takes a batch of events in; no event is a look at what changes by time alone. Returns whether it made another table.
+    pub fn step(&mut self, events: impl Iterator<Item = SourceEvent>, publisher: &Publisher) -> bool {
         let mut changes = Changes::default();
         for event in events {
             changes.merge(self.change(|snapshot| snapshot.apply(event)));
@@ -159,11 +181,17 @@ impl Reconciler {
         let snapshot = self.snapshot.read().unwrap_or_else(PoisonError::into_inner);
         let mut update = self.translator.update(&snapshot, &changes, SystemTime::now());
         drop(snapshot);
-        let generation = match update.table.take() {
+        let table = update.table.take();
+        let published = table.is_some();
+        let generation = match table {
             Some(table) => publisher.publish(table),
             None => publisher.current().generation,
         };
+        if published {
+            self.control.published();
+        }
         self.tell(generation, update);
+        published
     }
 
     fn wait(&self) -> Duration {

@@ -102,7 +102,7 @@ async fn view(manifest: &str) -> View {
         state,
         snapshot,
         addresses: vec![("http", "127.0.0.1:8080".parse().unwrap())],
-        publisher: OnceLock::from(publisher),
+        publisher: Arc::new(OnceLock::from(publisher)),
     };
     view.findings.take(&outcomes.recv().await.unwrap());
     view
@@ -168,7 +168,7 @@ fn the_pages_are_there_before_there_is_a_table() {
         state: Arc::default(),
         snapshot: Arc::default(),
         addresses: Vec::new(),
-        publisher: OnceLock::new(),
+        publisher: Arc::default(),
     };
     for (path, _) in PAGES {
         json(&view, path);
