@@ -21,7 +21,6 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use prometheus_client::registry::Registry;
 use tidegate_proxy::observe::{Logger, Metrics};
 use tidegate_proxy::server::{Bound, Running};
 use tidegate_proxy::settings::Settings;
@@ -33,7 +32,6 @@ use tokio::sync::mpsc;
 use crate::admin::Awaited;
 use crate::args::ServeOptions;
 use crate::object::SourceEvent;
-use crate::publish::findings::Findings;
 use crate::reconcile::Reconciler;
 use crate::resolver::Resolver;
 use crate::signal::{Stop, Stops};
@@ -49,8 +47,6 @@ pub struct App {
     settings: Settings,
     translation: translate::Options,
     state: Arc<State>,
-    registry: Arc<Registry>,
-    findings: Findings,
     bound: Bound,
     health: TcpListener,
     admin: TcpListener,
@@ -78,9 +74,7 @@ impl App {
     pub fn bind(options: ServeOptions) -> anyhow::Result<Self> {
         flags::check_watched(&options.defaults, &options.source.watch_namespace)?;
         let settings = flags::settings(&options);
-        let mut registry = Registry::default();
-        let metrics = Arc::new(Metrics::register(&mut registry));
-        let findings = Findings::register(&mut registry);
+        let metrics = Arc::new(Metrics::new(flags::series(&options)));
         let log = Logger::start(&settings.access_log, settings.access_log_format.clone(), Arc::clone(&metrics)).context("--access-log")?;
         let tickets = SessionTickets::new().context("cannot make keys for TLS tickets")?;
         let listened = [options.listen.http(), options.listen.https()];
@@ -104,7 +98,7 @@ impl App {
             listener.public_https_port.get_or_insert(addresses.https.port());
         }
         let state = Arc::new(State::new(metrics, log));
-        Ok(Self { options, settings, translation, state, registry: Arc::new(registry), findings, bound, health, admin, addresses })
+        Ok(Self { options, settings, translation, state, bound, health, admin, addresses })
     }
 
     /// Returns where it listens.
@@ -133,12 +127,12 @@ impl App {
     /// There is no source, or the system gives no thread; the control plane failed.
     pub async fn run(self, stops: &mut Stops, serving: impl FnOnce()) -> anyhow::Result<ExitCode> {
         self.say_hello();
-        let Self { options, settings, translation, state, registry, findings, bound, health, admin, addresses } = self;
+        let Self { options, settings, translation, state, bound, health, admin, addresses } = self;
         let (sender, mut events) = input::channel();
         let mut input = input::start(&options.source, sender.clone()).await?;
         let mut reconciler = Reconciler::new(translation, input::listed_one_by_one(&options.source), Arc::clone(&state));
         resolve_names(&mut reconciler, sender, addresses);
-        let (pages, readiness, view) = telling::pages([health, admin], registry, findings, addresses, Arc::clone(&state), &mut reconciler);
+        let (pages, readiness, view) = telling::pages([health, admin], &options, addresses, Arc::clone(&state), &mut reconciler);
         let table = tokio::select! {
             table = reconciler.first_table(&mut events) => table.context("the source ended before it was read")?,
             failure = input.ended() => return Err(failure),

@@ -16,6 +16,7 @@ pub mod explain;
 pub mod few;
 #[cfg(test)]
 mod generated;
+pub mod metrics;
 pub mod object;
 pub mod policy;
 pub mod publish;

@@ -23,6 +23,7 @@ use tokio::sync::mpsc;
 
 pub use self::addresses::Addresses;
 pub use self::lease::{Election, identity};
+use crate::metrics::Control;
 use crate::reconcile::Outcome;
 
 /// What the command line says about telling back.
@@ -38,6 +39,8 @@ pub struct Options {
     pub status: Status,
     /// Whether the conditions of `ClassParameters` are written.
     pub conditions: Status,
+    /// Where it is noted whether this replica leads.
+    pub control: Arc<Control>,
 }
 
 /// Whether status is written.
@@ -51,7 +54,7 @@ pub enum Status {
 
 /// Tells back until `stop` resolves, then hands the Lease over.
 pub async fn run(client: Client, options: Options, outcomes: [mpsc::UnboundedReceiver<Arc<Outcome>>; 3], stop: impl Future<Output = ()>) {
-    let Options { lease: (namespace, name), namespaces, addresses, status, conditions } = options;
+    let Options { lease: (namespace, name), namespaces, addresses, status, conditions, control } = options;
     let [for_status, for_conditions, for_events] = outcomes;
     let election = Election::new(&client, &namespace, &name, identity());
     let leadership = election.leadership();
@@ -76,7 +79,14 @@ pub async fn run(client: Client, options: Options, outcomes: [mpsc::UnboundedRec
             }
         };
         let record = event::Recorder::new(client.clone(), reporter, leadership.clone()).run(for_events);
-        tokio::join!(write_status, write_conditions, record);
+        let note = async {
+            let mut own = leadership.clone();
+            control.leads(&name, own.leads());
+            while own.changed().await.is_ok() {
+                control.leads(&name, own.leads());
+            }
+        };
+        tokio::join!(write_status, write_conditions, record, note);
     };
     let telling = async {
         tokio::select! {
@@ -84,6 +94,7 @@ pub async fn run(client: Client, options: Options, outcomes: [mpsc::UnboundedRec
             () = stop => {}
         }
         // The writers are gone by now: nobody writes without the Lease.
+        control.leads(&name, false);
         drop(release);
     };
     tokio::join!(telling, election.run(async { drop(released.await) }));

@@ -15,6 +15,7 @@ pub use inquiry::Inquiries;
 
 use crate::diagnostic::Diagnostic;
 use crate::explain::Known;
+use crate::metrics::Control;
 use crate::object::{ObjectRef, SourceEvent};
 use crate::snapshot::{Changes, Snapshot};
 use crate::source::debounce::Debounce;
@@ -74,6 +75,7 @@ pub struct Reconciler {
     snapshot: Snapshot,
     translator: Translator,
     consumers: Vec<mpsc::UnboundedSender<Arc<Outcome>>>,
+    control: Arc<Control>,
     /// What is still to be told, once the table that it came with serves.
     untold: Update,
     inquiries: Inquiries,
@@ -91,7 +93,8 @@ impl Reconciler {
         }
         let (inquiries, asked) = inquiry::channel();
         let translator = Translator::new(options, state);
-        Self { snapshot, translator, consumers: Vec::new(), untold: Update::default(), inquiries, asked: Some(asked) }
+        let (control, untold) = (Arc::default(), Update::default());
+        Self { snapshot, translator, consumers: Vec::new(), control, untold, inquiries, asked: Some(asked) }
     }
 
     /// Returns what every generation from now on changes. A consumer that follows misses nothing; one that ends is dropped.
@@ -125,6 +128,12 @@ impl Reconciler {
         &self.snapshot
     }
 
+    /// Returns what is noted of the loop's work.
+    #[must_use]
+    pub fn control(&self) -> &Arc<Control> {
+        &self.control
+    }
+
     /// Returns every finding that holds, sorted.
     pub fn diagnostics(&self) -> impl Iterator<Item = &Diagnostic> {
         self.translator.diagnostics()
@@ -152,6 +161,7 @@ impl Reconciler {
 
     /// Follows events and publishes a table for those that make another one, until the source ends.
     pub async fn run(mut self, events: mpsc::Receiver<SourceEvent>, publisher: &Publisher) {
+        self.control.published();
         let first = std::mem::take(&mut self.untold);
         // Told even if it is empty: who tells back to the cluster waits for it to know that nothing is ours.
         self.announce(publisher.current().generation, first);
@@ -160,24 +170,33 @@ impl Reconciler {
         loop {
             tokio::select! {
                 batch = tokio::time::timeout(self.wait(), events.next()) => match batch {
-                    Ok(Some(batch)) => self.step(batch.into_iter(), publisher),
+                    Ok(Some(batch)) => {
+                        if self.step(batch.into_iter(), publisher) {
+                            self.control.waited(events.age());
+                        }
+                    }
                     Ok(None) => return,
-                    Err(_) => self.step(std::iter::empty(), publisher),
+                    Err(_) => {
+                        events.note_empty();
+                        self.step(std::iter::empty(), publisher);
+                    }
                 },
                 question = asked.next() => question(self.known(&publisher.current())),
             }
         }
     }
 
-    /// Takes a batch of events in; no event is a look at what changes by time alone.
-    pub fn step(&mut self, events: impl Iterator<Item = SourceEvent>, publisher: &Publisher) {
+    /// Takes a batch of events in; no event is a look at what changes by time alone. Returns whether it made another table.
+    pub fn step(&mut self, events: impl Iterator<Item = SourceEvent>, publisher: &Publisher) -> bool {
         let began = Instant::now();
         let mut changes = Changes::default();
         for event in events {
             changes.merge(self.snapshot.apply(event));
         }
         let mut update = self.translator.update(&self.snapshot, &changes, SystemTime::now());
-        let generation = match update.table.take() {
+        let table = update.table.take();
+        let published = table.is_some();
+        let generation = match table {
             Some(table) => {
                 let generation = publisher.publish(table);
                 tracing::info!(generation, took_ms = began.elapsed().as_secs_f64() * 1e3, "a new table is served");
@@ -185,7 +204,11 @@ impl Reconciler {
             }
             None => publisher.current().generation,
         };
+        if published {
+            self.control.published();
+        }
         self.tell(generation, update);
+        published
     }
 
     fn wait(&self) -> Duration {

@@ -160,6 +160,19 @@ impl Snapshot {
         self.references.sources_of(Kind::EndpointSlice, service).filter_map(|slice| self.slices.get(slice)?.serving())
     }
 
+    /// Returns how many endpoints the Services have that Ingresses name, by state.
+    #[must_use]
+    pub fn endpoint_states(&self) -> [(Readiness, usize); 3] {
+        let mut counts = [Readiness::Ready, Readiness::Draining, Readiness::NotReady].map(|state| (state, 0));
+        let slices = self.slices.iter().filter_map(|(reference, entry)| Some((reference, entry.serving()?)));
+        let named = |service: &ObjectRef| self.references.sources_of(Kind::Ingress, service).next().is_some();
+        let ours = slices.filter(|(slice, of)| of.service_of(&slice.namespace).is_some_and(|service| named(&service)));
+        for endpoint in ours.flat_map(|(_, slice)| &slice.endpoints) {
+            counts.iter_mut().filter(|(state, _)| *state == endpoint.readiness).for_each(|(_, count)| *count += 1);
+        }
+        counts
+    }
+
     /// Returns a Secret; one that was deleted stays, without a current version, for as long as an Ingress names it.
     #[must_use]
     pub fn secret(&self, reference: &ObjectRef) -> Option<&Entry<SecretObject>> {

@@ -3,6 +3,8 @@
 //! [`Metrics`] belongs to the process, an [`Observer`] to a worker, a [`Record`] to a request: it is begun when the head has arrived,
 //! told what happens, and counted and written when it drops, whatever the reason.
 
+mod all_series;
+mod exposition;
 mod label;
 mod line;
 mod logger;
@@ -10,6 +12,8 @@ mod metrics;
 mod record;
 mod route_series;
 
+pub use all_series::{HostSeries, RequestCounts, SeriesOptions};
+pub use exposition::{Exposition, Family, FamilyKind, Growth, MEDIA_TYPE, OVERFLOW, Samples, Unit};
 pub use label::{ConnectionProtocol, ConnectionState, Label, MethodLabel, StatusClass, TlsHandshake, UpstreamConnect};
 pub use logger::{LogError, Logger, Observer};
 pub use metrics::{Metrics, OpenConnection};

@@ -84,6 +84,14 @@ impl Listener {
 }
 
 impl Table {
+    /// Returns every route; one that several listeners share comes once for each.
+    pub fn routes(&self) -> impl Iterator<Item = &Arc<Route>> {
+        self.listeners.iter().flat_map(|listener| {
+            let hosts = listener.hosts.iter().map(|(_, host)| host);
+            hosts.flat_map(|host| host.routes.iter().chain(&host.default)).chain(&listener.fallback)
+        })
+    }
+
     /// Returns the listener of this name.
     #[must_use]
     pub fn listener(&self, name: &str) -> Option<&Listener> {

@@ -5,7 +5,7 @@
 //!                                         +-> site (objects, backends, Tidegates) -> scenarios, run on each kind of site
 //! backend, client, load, relay, tls ------+
 //!                                         +-> front (a Tidegate before addresses of the test's own, on ports that the system chose)
-//! python (peers that others wrote) -------+
+//! python, prometheus (peers that others wrote) +
 //! ```
 
 #![expect(clippy::indexing_slicing, reason = "a JSON value without the field is null, and in a test a panic is a failure")]
@@ -25,6 +25,7 @@ pub mod kubelet;
 pub mod load;
 pub mod namespace;
 pub mod object;
+pub mod prometheus;
 pub mod python;
 pub mod relay;
 pub mod rights;

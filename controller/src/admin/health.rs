@@ -1,12 +1,11 @@
 //! The pages that probes and Prometheus read.
 
-use std::sync::Arc;
-
 use http::StatusCode;
-use prometheus_client::registry::Registry;
+use tidegate_proxy::observe::MEDIA_TYPE;
 
 use super::readiness::{Readiness, Verdict};
 use super::server::{Pages, Reply};
+use crate::metrics;
 
 /// `/healthz`, `/livez`, `/readyz`, `/metrics`, and nothing else.
 #[derive(Debug)]
@@ -14,7 +13,7 @@ pub struct Health {
     /// Whether the process is ready.
     pub readiness: Readiness,
     /// The metrics.
-    pub registry: Arc<Registry>,
+    pub metrics: metrics::Page,
 }
 
 impl Pages for Health {
@@ -27,22 +26,8 @@ impl Pages for Health {
                 let status = if verdict == Verdict::Ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
                 Some(Reply::text(status, &verdict.to_string()))
             }
-            "/metrics" => Some(self.metrics()),
+            "/metrics" => Some(Reply { status: StatusCode::OK, media_type: MEDIA_TYPE, body: self.metrics.text().into() }),
             _ => None,
-        }
-    }
-}
-
-impl Health {
-    fn metrics(&self) -> Reply {
-        let mut text = String::new();
-        match prometheus_client::encoding::text::encode(&mut text, &self.registry) {
-            Ok(()) => Reply {
-                status: StatusCode::OK,
-                media_type: "application/openmetrics-text; version=1.0.0; charset=utf-8",
-                body: text.into(),
-            },
-            Err(error) => Reply::text(StatusCode::INTERNAL_SERVER_ERROR, &format!("the metrics cannot be written: {error}")),
         }
     }
 }

@@ -43,7 +43,7 @@ pub struct View {
     /// What is listened on, by listener.
     pub addresses: Vec<(&'static str, SocketAddr)>,
     /// Where the table is published; set once there is one.
-    pub publisher: OnceLock<Arc<Publisher>>,
+    pub publisher: Arc<OnceLock<Arc<Publisher>>>,
     /// Whom to ask why it is so.
     pub inquiries: Inquiries,
 }

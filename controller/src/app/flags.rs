@@ -5,11 +5,13 @@ use std::num::NonZero;
 use std::sync::Arc;
 
 use tidegate_proxy::model::{Certificate, CidrSet, InvalidCidr, Limits, Scheme};
+use tidegate_proxy::observe::SeriesOptions;
 use tidegate_proxy::settings::Settings;
 use tidegate_proxy::table::SessionTickets;
 
 use super::descriptors;
 use crate::args::{DefaultOptions, ListenAddress, NamespacedName, PortName, ServeOptions, ServedOptions, ServiceReference};
+use crate::metrics::Budget;
 use crate::object::{Kind, ObjectRef};
 use crate::snapshot::PortRef;
 use crate::translate::{DefaultBackend, ListenerOptions, Options};
@@ -49,6 +51,11 @@ pub(super) fn settings(options: &ServeOptions) -> Settings {
         access_log_format: options.access_log.access_log_format.clone(),
         ..defaults
     }
+}
+
+/// Returns how far the requests of routes are counted apart.
+pub(super) fn series(options: &ServeOptions) -> SeriesOptions {
+    SeriesOptions { most: Budget::new(options.metrics.series_limit()).pairs(), hosts: options.metrics.hosts() }
 }
 
 /// Returns the number of workers: as asked for, else one for each CPU that the affinity mask and the cgroup's quota (version 1 or 2)

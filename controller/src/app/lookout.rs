@@ -77,7 +77,7 @@ impl Lookout {
             findings: findings.clone(),
             state,
             addresses: Vec::new(),
-            publisher: OnceLock::from(Arc::clone(&publisher)),
+            publisher: Arc::new(OnceLock::from(Arc::clone(&publisher))),
             inquiries,
         });
         let (quiet, nothing) = mpsc::channel(1);

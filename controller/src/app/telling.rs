@@ -4,7 +4,6 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use kube::Client;
-use prometheus_client::registry::Registry;
 use tidegate_proxy::state::State;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -14,6 +13,7 @@ use super::Addresses;
 use super::input::namespaces;
 use crate::admin::{self, Health, Readiness, View};
 use crate::args::ServeOptions;
+use crate::metrics::{self, Budget, Instance};
 use crate::publish::{self, findings::Findings};
 use crate::reconcile::Reconciler;
 
@@ -25,8 +25,7 @@ const LEASE: &str = "tidegate-leader";
 /// Answers on the health and admin sockets until the set is dropped, and keeps the findings that both show.
 pub(super) fn pages(
     sockets: [TcpListener; 2],
-    registry: Arc<Registry>,
-    findings: Findings,
+    options: &ServeOptions,
     addresses: Addresses,
     state: Arc<State>,
     reconciler: &mut Reconciler,
@@ -34,16 +33,28 @@ pub(super) fn pages(
     let [health, admin] = sockets;
     let Addresses { http, https, health: health_at, admin: admin_at } = addresses;
     let readiness = Readiness::default();
+    let findings = Findings::default();
+    let publisher = Arc::new(OnceLock::new());
+    let metrics = metrics::Page {
+        instance: Instance::here(&options.classes.controller_name),
+        budget: Budget::new(options.metrics.series_limit()),
+        hosts: options.metrics.hosts(),
+        state: Arc::clone(&state),
+        inquiries: reconciler.inquiries(),
+        findings: findings.clone(),
+        control: Arc::clone(reconciler.control()),
+        publisher: Arc::clone(&publisher),
+    };
     let view = Arc::new(View {
         findings: findings.clone(),
         state,
         addresses: vec![("http", http), ("https", https), ("health", health_at), ("admin", admin_at)],
-        publisher: OnceLock::new(),
+        publisher,
         inquiries: reconciler.inquiries(),
     });
     let mut tasks = JoinSet::new();
     tasks.spawn(findings.follow(reconciler.subscribe()));
-    tasks.spawn(admin::serve(health, Arc::new(Health { readiness: readiness.clone(), registry })));
+    tasks.spawn(admin::serve(health, Arc::new(Health { readiness: readiness.clone(), metrics })));
     tasks.spawn(admin::serve(admin, Arc::clone(&view) as Arc<dyn admin::Pages>));
     (tasks, readiness, view)
 }
@@ -59,7 +70,7 @@ impl Publishing {
     pub(super) fn start(options: &ServeOptions, client: &Client, reconciler: &mut Reconciler) -> Self {
         let outcomes = [reconciler.subscribe(), reconciler.subscribe(), reconciler.subscribe()];
         let (stop, stopped) = oneshot::channel::<()>();
-        let run = publish::run(client.clone(), self::options(options, client), outcomes, async { drop(stopped.await) });
+        let run = publish::run(client.clone(), self::options(options, client, reconciler), outcomes, async { drop(stopped.await) });
         Self { stop, task: tokio::spawn(run) }
     }
 
@@ -73,7 +84,7 @@ impl Publishing {
     }
 }
 
-fn options(options: &ServeOptions, client: &Client) -> publish::Options {
+fn options(options: &ServeOptions, client: &Client, reconciler: &Reconciler) -> publish::Options {
     let flags = &options.publish;
     let lease = flags.election_lease.as_ref();
     let addresses = match (&flags.publish_service, &flags.publish_nodes_of) {
@@ -89,6 +100,7 @@ fn options(options: &ServeOptions, client: &Client) -> publish::Options {
             None => (client.default_namespace().into(), LEASE.into()),
         },
         namespaces: namespaces(&options.source),
+        control: Arc::clone(reconciler.control()),
         addresses,
         conditions: if flags.update_status { publish::Status::Written } else { publish::Status::Left },
         status: if flags.update_status && known { publish::Status::Written } else { publish::Status::Left },

@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args, ValueEnum};
+use tidegate_proxy::observe::HostSeries;
 use tidegate_proxy::settings::{AccessLog, LogFormat};
 
 use super::ServedOptions;
 use super::value::{self, ListenAddress, NamespacedName, PodSelector, ServiceReference};
+use crate::metrics::Budget;
 
 /// Port of the http listener where none is given.
 pub const DEFAULT_HTTP: u16 = 8080;
@@ -39,6 +41,9 @@ pub struct ServeOptions {
     /// What is told back to the cluster.
     #[command(flatten)]
     pub publish: PublishOptions,
+    /// How much is counted apart.
+    #[command(flatten)]
+    pub metrics: MetricsOptions,
     /// How the process runs and ends.
     #[command(flatten)]
     pub process: ProcessOptions,
@@ -176,6 +181,21 @@ pub struct PublishOptions {
     pub election_lease: Option<NamespacedName>,
 }
 
+/// How much is counted apart.
+#[derive(Debug, Clone, Copy, Args)]
+#[command(next_help_heading = "Metrics")]
+pub struct MetricsOptions {
+    /// Series that /metrics has at most, at least 1000; what finds no room is counted together under _overflow. docs/metrics.md says who
+    /// gets how many
+    #[arg(long, env = "TIDEGATE_METRICS_SERIES_LIMIT", value_name = "N", default_value_t = 200_000,
+          value_parser = clap::value_parser!(u32).range(Budget::LEAST..))]
+    metrics_series_limit: u32,
+    /// Count the requests of each host apart; without it those of one path of one Ingress are counted together, and have no label host
+    #[arg(long, env = "TIDEGATE_METRICS_PER_HOST", value_name = "BOOL", default_value_t = true, num_args = 0..=1,
+          require_equals = true, default_missing_value = "true", action = ArgAction::Set, value_parser = BoolishValueParser::new())]
+    metrics_per_host: bool,
+}
+
 /// How the process runs and ends.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Process")]
@@ -271,6 +291,20 @@ impl ListenOptions {
     #[must_use]
     pub fn health(&self) -> ListenAddress {
         self.health.map_or(ListenAddress::Default(DEFAULT_HEALTH), ListenAddress::Given)
+    }
+}
+
+impl MetricsOptions {
+    /// Returns how many series there may be.
+    #[must_use]
+    pub fn series_limit(self) -> usize {
+        usize::try_from(self.metrics_series_limit).unwrap_or(usize::MAX)
+    }
+
+    /// Returns whether hosts are told apart.
+    #[must_use]
+    pub fn hosts(self) -> HostSeries {
+        if self.metrics_per_host { HostSeries::Apart } else { HostSeries::Together }
     }
 }
 

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use clap::CommandFactory as _;
 
+use tidegate_proxy::observe::HostSeries;
+
 use super::*;
 
 fn read(line: &str) -> Result<Options, clap::Error> {
@@ -32,6 +34,7 @@ fn defaults_are_as_documented() {
     assert_eq!(options.process.drain_min(), Duration::from_secs(10));
     assert_eq!(options.process.drain_max, Duration::from_secs(240));
     assert!(options.publish.update_status);
+    assert_eq!((options.metrics.series_limit(), options.metrics.hosts()), (200_000, HostSeries::Apart));
     assert!(!options.classes.watch_ingress_without_class && !options.trust.disable_external_name);
 }
 
@@ -51,6 +54,9 @@ fn a_wrong_flag_is_named_and_exits_2() {
         ("serve --ingress-class-by-name", "--ingress-class-by-name"),
         ("serve --ingress-class-by-name=perhaps", "--ingress-class-by-name"),
         ("serve --watch-namespace a_b", "--watch-namespace"),
+        ("serve --metrics-series-limit 999", "--metrics-series-limit"),
+        ("serve --metrics-series-limit many", "--metrics-series-limit"),
+        ("serve --metrics-per-host=perhaps", "--metrics-per-host"),
         ("serve --trusted-proxy 10.0.0.0/33", "--trusted-proxy"),
         ("serve --proxy-protocol here", "--proxy-protocol"),
         ("serve --publish-service web", "--publish-service"),

@@ -23,6 +23,12 @@ pub(super) fn channel() -> (Inquiries, Asked) {
 }
 
 impl Inquiries {
+    /// Makes a place where nobody answers.
+    #[cfg(test)]
+    pub(crate) fn of_nobody() -> Self {
+        channel().0
+    }
+
     /// Asks, and waits for the answer; must not be called where waiting is not allowed. `None`: there is nobody who knows (any more).
     pub fn ask<T: Send + 'static>(&self, question: impl FnOnce(Known<'_>) -> T + Send + 'static) -> Option<T> {
         let (answer, answered) = oneshot::channel();

@@ -124,6 +124,10 @@ fn lost(host: &HostMatch, loser: &Seniority, claim: &Claim, winner: &Route) -> D
 }
 
 fn route(place: &Place<'_>, claim: &Claim, scheme: Scheme) -> Route {
+    let service = match &claim.backend {
+        BackendClaim::Forward { service, .. } => Some(service),
+        BackendClaim::Unavailable(_) => None,
+    };
     Route {
         origin: Arc::clone(&claim.origin),
         host: place.rules.clone(),
@@ -132,7 +136,7 @@ fn route(place: &Place<'_>, claim: &Claim, scheme: Scheme) -> Route {
         compatibility: place.compatibility,
         filters: claim.filters.for_host(place.coverage),
         backend: backend(&claim.backend, scheme, place.state),
-        series: place.state.metrics.route(SeriesLabels::of(&claim.origin, place.rules, claim.path.as_ref())),
+        series: place.state.metrics.route(SeriesLabels::of(&claim.origin, place.rules, claim.path.as_ref(), service)),
     }
 }
 

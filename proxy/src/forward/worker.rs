@@ -77,7 +77,7 @@ impl Worker {
         state.upstreams.slots().register(id);
         Self {
             id,
-            pools: Pools::new(Connector::new(), settings.idle_connections, settings.upstream_idle),
+            pools: Pools::new(Connector::new(), settings.idle_connections, settings.upstream_idle, Arc::clone(&state.metrics)),
             clock: Clock::new(),
             memo: Memo::new(),
             saved_heads: Buffers::default(),

@@ -150,6 +150,9 @@ pub struct Observer {
     lines: Option<Lines>,
 }
 
+/// What a record keeps of the headers that the format names, and of its tries.
+type Lists = (Vec<Option<HeaderValue>>, Vec<Attempt>);
+
 /// The lines that a worker has not handed over yet.
 #[derive(Debug)]
 pub(super) struct Lines {
@@ -159,14 +162,14 @@ pub(super) struct Lines {
     count: Cell<u64>,
     clock: RefCell<Clock>,
     /// Lists of records that have ended, empty, for those to come.
-    spare: RefCell<Vec<(Vec<Option<HeaderValue>>, Vec<Attempt>)>>,
+    spare: RefCell<Vec<Lists>>,
     /// Told when a line comes into the empty buffer.
     begun: tokio::sync::Notify,
 }
 
 impl Lines {
     /// Returns the empty lists of a record: its headers and its tries.
-    pub(super) fn spare_lists(&self) -> (Vec<Option<HeaderValue>>, Vec<Attempt>) {
+    pub(super) fn spare_lists(&self) -> Lists {
         self.spare.borrow_mut().pop().unwrap_or_default()
     }
 

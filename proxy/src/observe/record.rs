@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use http::{HeaderValue, Method, StatusCode, Uri, Version};
 
-use super::label::{MethodLabel, StatusClass};
+use super::label::MethodLabel;
+use super::route_series::Seen;
 use super::{Observer, RouteSeries, line};
 use crate::error::Reason;
 use crate::model::{Origin, Scheme};
@@ -237,7 +238,7 @@ impl Drop for Record {
         let took = now.saturating_duration_since(self.started);
         let metrics = self.observer.metrics();
         let series = self.series.as_ref().unwrap_or_else(|| metrics.unrouted());
-        series.count(self.method, StatusClass::from(status), took, self.bytes_in, self.bytes_out);
+        series.count(Seen { method: self.method, status }, took, self.bytes_in, self.bytes_out);
         if let Some(reason) = self.reason {
             metrics.answer(reason);
         }

@@ -1,81 +1,150 @@
 //! What is counted of each route: atomics that the route holds, read when metrics are asked for.
 //!
-//! Series live as long as a route (of any table) or a request in flight holds them; a route that is built anew takes up those of
-//! its predecessor, and what no route holds any more is gone from the next answer of `/metrics`.
+//! A route counts by method and status. The counts of a pair are made when it is first seen, so that a route that was never asked for costs
+//! its labels only, and one that answers 200 to GET costs little more. How many there can be in all is limited; what finds no room is
+//! counted in common, by class of status.
 
-use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
-
-use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
-use prometheus_client::metrics::MetricType;
 
 use super::label::{Label, MethodLabel, StatusClass};
 use crate::model::{HostMatch, Origin, PathMatch};
 
-/// Upper bounds of the duration buckets in microseconds: 1 ms to 60 s.
-const BUCKETS_US: [u64; 13] =
-    [1_000, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 5_000_000, 10_000_000, 60_000_000];
-const METHODS: usize = MethodLabel::ALL.len();
-const CLASSES: usize = StatusClass::ALL.len();
+/// Upper bounds of the duration buckets in microseconds: 5 ms to 10 s, as ingress-nginx has them.
+pub(super) const DURATION_BOUNDS_US: [u64; 11] =
+    [5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 5_000_000, 10_000_000];
+/// Upper bounds of the buckets of response bodies in bytes.
+pub(super) const SIZE_BOUNDS: [u64; 7] = [10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000];
+
+/// Pairs of method and status that one route counts apart: a backend that makes statuses up is not to have all the room.
+const MOST_PAIRS: usize = 32;
 
 /// What tells the series of one route from those of another; all of it comes from the table. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SeriesLabels {
     /// The object that asked for the route; `None` for requests that no route took.
     pub origin: Option<Arc<Origin>>,
-    /// The host of the rule.
+    /// The host of the rule; `None` without one, and where hosts are not told apart.
     pub host: Option<HostMatch>,
     /// The path of the rule as it was normalised; empty for a default backend. Exact and prefix of one path share their series.
     pub path: Arc<str>,
+    /// The Service that serves the route, named like `cart:80`; `None` where nothing can.
+    pub service: Option<Arc<Origin>>,
 }
 
 impl SeriesLabels {
-    /// Returns the labels of a rule; `None` for the path is a default backend.
+    /// Returns the labels of a rule; `None` for the path is a default backend, for the Service a backend that cannot serve.
     #[must_use]
-    pub fn of(origin: &Arc<Origin>, host: &HostMatch, path: Option<&PathMatch>) -> Self {
+    pub fn of(origin: &Arc<Origin>, host: &HostMatch, path: Option<&PathMatch>, service: Option<&Arc<Origin>>) -> Self {
         let path = path.map_or("", |path| if path.literal().is_empty() { "/" } else { path.literal() });
-        Self { origin: Some(Arc::clone(origin)), host: Some(host.clone()), path: path.into() }
+        Self { origin: Some(Arc::clone(origin)), host: Some(host.clone()), path: path.into(), service: service.cloned() }
     }
 
-    fn unrouted() -> Self {
-        Self { origin: None, host: None, path: "".into() }
+    pub(super) fn unrouted() -> Self {
+        Self { origin: None, host: None, path: "".into(), service: None }
     }
 
-    fn pairs(&self) -> [(&'static str, String); 5] {
-        let origin = self.origin.as_deref();
-        [
-            ("kind", origin.map_or_else(String::new, |origin| origin.kind.to_string())),
-            ("namespace", origin.map_or_else(String::new, |origin| origin.namespace.to_string())),
-            ("name", origin.map_or_else(String::new, |origin| origin.name.to_string())),
-            ("host", self.host.as_ref().map_or_else(String::new, ToString::to_string)),
-            ("path", self.path.to_string()),
-        ]
+    pub(super) fn without_host(&self) -> Self {
+        Self { host: None, ..self.clone() }
     }
 }
 
-/// What is counted of one route. A route that was never asked for costs its labels only.
+/// What is counted of one route.
 pub struct RouteSeries {
     labels: SeriesLabels,
-    counts: OnceLock<Box<Counts>>,
+    /// Where it is counted instead, if hosts are not told apart.
+    merged: Option<Arc<RouteSeries>>,
+    first: OnceLock<Box<Pair>>,
+    common: Arc<Common>,
 }
 
-#[derive(Default)]
-struct Counts {
-    requests: [[AtomicU64; CLASSES]; METHODS],
+/// A method and a status, with their counts, and the next such pair of the route.
+struct Pair {
+    of: Seen,
+    counts: Counts,
+    next: OnceLock<Box<Pair>>,
+}
+
+/// A method and a status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Seen {
+    pub(super) method: MethodLabel,
+    pub(super) status: u16,
+}
+
+/// What is counted of requests that have ended. How many they were is the sum of the duration's buckets.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
     /// One more than the bounds: what took longer than all.
-    buckets: [AtomicU64; BUCKETS_US.len() + 1],
+    durations: [AtomicU64; DURATION_BOUNDS_US.len() + 1],
     duration_us: AtomicU64,
+    /// One more than the bounds: what was larger than all.
+    response_sizes: [AtomicU64; SIZE_BOUNDS.len() + 1],
     bytes_in: AtomicU64,
     bytes_out: AtomicU64,
 }
 
+/// The counts of requests at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct CountsRead {
+    pub(super) durations: [u64; DURATION_BOUNDS_US.len() + 1],
+    pub(super) duration_us: u64,
+    pub(super) response_sizes: [u64; SIZE_BOUNDS.len() + 1],
+    pub(super) bytes_in: u64,
+    pub(super) bytes_out: u64,
+}
+
+impl Counts {
+    fn count(&self, took: Duration, bytes_in: u64, bytes_out: u64) {
+        let took = took.as_secs().saturating_mul(1_000_000).saturating_add(took.subsec_micros().into());
+        bump(&self.durations, DURATION_BOUNDS_US.partition_point(|bound| *bound < took));
+        self.duration_us.fetch_add(took, Ordering::Relaxed);
+        bump(&self.response_sizes, SIZE_BOUNDS.partition_point(|bound| *bound < bytes_out));
+        // Most requests have no body.
+        if bytes_in > 0 {
+            self.bytes_in.fetch_add(bytes_in, Ordering::Relaxed);
+        }
+        if bytes_out > 0 {
+            self.bytes_out.fetch_add(bytes_out, Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn read(&self) -> CountsRead {
+        CountsRead {
+            durations: self.durations.each_ref().map(read),
+            duration_us: read(&self.duration_us),
+            response_sizes: self.response_sizes.each_ref().map(read),
+            bytes_in: read(&self.bytes_in),
+            bytes_out: read(&self.bytes_out),
+        }
+    }
+
+    pub(super) fn requests(&self) -> u64 {
+        self.durations.iter().map(read).sum()
+    }
+}
+
+fn bump(counts: &[AtomicU64], at: usize) {
+    if let Some(count) = counts.get(at) {
+        count.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+fn read(count: &AtomicU64) -> u64 {
+    count.load(Ordering::Relaxed)
+}
+
 impl RouteSeries {
-    fn new(labels: SeriesLabels) -> Self {
-        Self { labels, counts: OnceLock::new() }
+    pub(super) fn new(labels: SeriesLabels, common: Arc<Common>) -> Self {
+        Self { labels, merged: None, first: OnceLock::new(), common }
+    }
+
+    /// Makes a series that is counted where another is.
+    pub(super) fn merged_into(labels: SeriesLabels, other: Arc<Self>) -> Self {
+        let common = Arc::clone(&other.common);
+        Self { labels, merged: Some(other), first: OnceLock::new(), common }
     }
 
     /// Returns what the series is told from others by.
@@ -85,25 +154,69 @@ impl RouteSeries {
     }
 
     /// Counts a request that has ended.
-    pub(super) fn count(&self, method: MethodLabel, class: StatusClass, took: Duration, bytes_in: u64, bytes_out: u64) {
-        let counts = self.counts.get_or_init(Box::default);
-        if let Some(requests) = counts.requests.get(method.index()).and_then(|classes| classes.get(class.index())) {
-            requests.fetch_add(1, Ordering::Relaxed);
+    pub(super) fn count(&self, seen: Seen, took: Duration, bytes_in: u64, bytes_out: u64) {
+        self.merged.as_deref().unwrap_or(self).counts(seen).count(took, bytes_in, bytes_out);
+    }
+
+    /// Finds the counts of a pair: the first that a route saw, which is the most frequent as a rule, at once.
+    fn counts(&self, seen: Seen) -> &Counts {
+        let (mut place, mut pairs) = (&self.first, 0);
+        while let Some(pair) = place.get() {
+            if pair.of == seen {
+                return &pair.counts;
+            }
+            place = &pair.next;
+            pairs += 1;
         }
-        let took = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        if let Some(bucket) = counts.buckets.get(BUCKETS_US.partition_point(|bound| *bound < took)) {
-            bucket.fetch_add(1, Ordering::Relaxed);
+        self.admit(place, pairs, seen)
+    }
+
+    /// Makes the counts of a pair at the end of the list, if there is room.
+    #[cold]
+    fn admit<'a>(&'a self, mut place: &'a OnceLock<Box<Pair>>, mut pairs: usize, seen: Seen) -> &'a Counts {
+        while pairs < MOST_PAIRS {
+            let took = place.get().is_none();
+            if took && !self.common.take_room() {
+                break;
+            }
+            let mut made = false;
+            let pair = place.get_or_init(|| {
+                made = true;
+                Box::new(Pair { of: seen, counts: Counts::default(), next: OnceLock::new() })
+            });
+            if took && !made {
+                self.common.give_room(1);
+            }
+            if pair.of == seen {
+                return &pair.counts;
+            }
+            // Another thread was faster with another pair: further on.
+            (place, pairs) = (&pair.next, pairs + 1);
         }
-        counts.duration_us.fetch_add(took, Ordering::Relaxed);
-        counts.bytes_in.fetch_add(bytes_in, Ordering::Relaxed);
-        counts.bytes_out.fetch_add(bytes_out, Ordering::Relaxed);
+        self.common.overflow(seen)
+    }
+
+    /// Returns every pair that was seen, with its counts.
+    pub(super) fn pairs(&self) -> impl Iterator<Item = (Seen, &Counts)> {
+        let first = self.first.get();
+        std::iter::successors(first, |pair| pair.next.get()).map(|pair| (pair.of, &pair.counts))
+    }
+}
+
+impl Drop for RouteSeries {
+    fn drop(&mut self) {
+        let (pairs, requests) = self.pairs().fold((0, 0), |(pairs, requests), (_, counts)| (pairs + 1, requests + counts.requests()));
+        if pairs > 0 {
+            self.common.gone.fetch_add(requests, Ordering::Relaxed);
+            self.common.give_room(pairs);
+        }
     }
 }
 
 impl Default for RouteSeries {
     /// Makes the series of no route, which nothing shows: for tests, and for routes outside a table.
     fn default() -> Self {
-        Self::new(SeriesLabels::unrouted())
+        Self::new(SeriesLabels::unrouted(), Arc::default())
     }
 }
 
@@ -113,113 +226,63 @@ impl fmt::Debug for RouteSeries {
     }
 }
 
-/// Every series that somebody holds.
-#[derive(Debug, Clone)]
-pub(super) struct AllSeries {
-    known: Arc<Mutex<Known>>,
-    unrouted: Arc<RouteSeries>,
+/// What all routes share: the room for pairs, and what found none.
+#[derive(Debug)]
+pub(super) struct Common {
+    limit: usize,
+    used: AtomicUsize,
+    overflow: [Counts; StatusClass::ALL.len()],
+    /// Requests of routes that are no more.
+    gone: AtomicU64,
 }
 
-#[derive(Debug, Default)]
-struct Known {
-    series: BTreeMap<SeriesLabels, Weak<RouteSeries>>,
-    /// How many there may be before the dead ones are looked for.
-    sweep_at: usize,
-}
-
-impl Known {
-    fn sweep(&mut self) {
-        self.series.retain(|_, held| held.strong_count() > 0);
-        self.sweep_at = self.series.len() * 2 + 64;
-    }
-}
-
-impl Default for AllSeries {
+impl Default for Common {
     fn default() -> Self {
-        Self { known: Arc::default(), unrouted: Arc::new(RouteSeries::new(SeriesLabels::unrouted())) }
+        Self::new(usize::MAX)
     }
 }
 
-impl AllSeries {
-    /// Returns the series of these labels, made anew if nobody holds them.
-    pub(super) fn get(&self, labels: SeriesLabels) -> Arc<RouteSeries> {
-        let mut known = self.lock();
-        if let Some(held) = known.series.get(&labels).and_then(Weak::upgrade) {
-            return held;
-        }
-        if known.series.len() >= known.sweep_at {
-            known.sweep();
-        }
-        let series = Arc::new(RouteSeries::new(labels.clone()));
-        known.series.insert(labels, Arc::downgrade(&series));
-        series
+impl Common {
+    /// Makes room for so many pairs.
+    pub(super) fn new(limit: usize) -> Self {
+        Self { limit, used: AtomicUsize::new(0), overflow: Default::default(), gone: AtomicU64::new(0) }
     }
 
-    /// Returns the series of requests that no route took.
-    pub(super) fn unrouted(&self) -> &Arc<RouteSeries> {
-        &self.unrouted
-    }
-
-    /// Locks; a panic elsewhere while it was held leaves a map that is whole, since each change is one step.
-    fn lock(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn held(&self) -> Vec<Arc<RouteSeries>> {
-        let mut known = self.lock();
-        known.sweep();
-        std::iter::once(Arc::clone(&self.unrouted)).chain(known.series.values().filter_map(Weak::upgrade)).collect()
-    }
-}
-
-impl Collector for AllSeries {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let held = self.held();
-        let counted: Vec<_> = held.iter().filter_map(|series| Some((series.labels.pairs(), series.counts.get()?))).collect();
-        let help = "Requests that have ended, by the rule that took them, method and class of status";
-        let mut family = encoder.encode_descriptor("requests", help, None, MetricType::Counter)?;
-        for (labels, counts) in &counted {
-            encode_requests(&mut family, labels, counts)?;
-        }
-        let help = "Time from a request's head to the end of its response";
-        let mut family = encoder.encode_descriptor("request_duration_seconds", help, None, MetricType::Histogram)?;
-        for (labels, counts) in &counted {
-            let read: Vec<u64> = counts.buckets.iter().map(|bucket| bucket.load(Ordering::Relaxed)).collect();
-            let bounds = BUCKETS_US.iter().map(|bound| seconds(*bound)).chain([f64::INFINITY]);
-            let buckets: Vec<(f64, u64)> = bounds.zip(read.iter().copied()).collect();
-            let sum = seconds(counts.duration_us.load(Ordering::Relaxed));
-            family.encode_family(labels)?.encode_histogram::<NoLabelSet>(sum, read.iter().sum(), &buckets, None)?;
-        }
-        let mut bytes = |name, help, of: fn(&Counts) -> &AtomicU64| {
-            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
-            counted.iter().try_for_each(|(labels, counts)| encode_count(&mut family, labels, of(counts)))
-        };
-        bytes("request_body_bytes", "Bytes of request bodies received", |counts| &counts.bytes_in)?;
-        bytes("response_body_bytes", "Bytes of response bodies sent", |counts| &counts.bytes_out)
-    }
-}
-
-fn encode_requests(family: &mut MetricEncoder<'_>, labels: &[(&'static str, String); 5], counts: &Counts) -> fmt::Result {
-    for (method, classes) in MethodLabel::ALL.iter().zip(&counts.requests) {
-        for (class, count) in StatusClass::ALL.iter().zip(classes) {
-            if count.load(Ordering::Relaxed) > 0 {
-                let own = [("method", method.text()), ("status", class.text())];
-                encode_count(family, &(labels.as_slice(), own), count)?;
+    fn take_room(&self) -> bool {
+        self.used.load(Ordering::Relaxed) < self.limit && {
+            let taken = self.used.fetch_add(1, Ordering::Relaxed) < self.limit;
+            if !taken {
+                self.give_room(1);
             }
+            taken
         }
     }
-    Ok(())
+
+    fn give_room(&self, pairs: usize) {
+        self.used.fetch_sub(pairs, Ordering::Relaxed);
+    }
+
+    fn overflow(&self, seen: Seen) -> &Counts {
+        let [.., last] = &self.overflow;
+        self.overflow.get(StatusClass::from(seen.status).index()).unwrap_or(last)
+    }
+
+    /// Returns what found no room, by class of status.
+    pub(super) fn overflowed(&self) -> impl Iterator<Item = (StatusClass, &Counts)> {
+        StatusClass::ALL.iter().copied().zip(&self.overflow).filter(|(_, counts)| counts.requests() > 0)
+    }
+
+    /// Returns the requests of routes that are no more.
+    pub(super) fn gone(&self) -> u64 {
+        read(&self.gone)
+    }
+
+    /// Returns how many pairs there are, and how many there can be.
+    pub(super) fn room(&self) -> (usize, usize) {
+        (self.used.load(Ordering::Relaxed).min(self.limit), self.limit)
+    }
 }
 
-fn encode_count(
-    family: &mut MetricEncoder<'_>,
-    labels: &impl prometheus_client::encoding::EncodeLabelSet,
-    count: &AtomicU64,
-) -> fmt::Result {
-    family.encode_family(labels)?.encode_counter::<NoLabelSet, u64, f64>(&count.load(Ordering::Relaxed), None)
-}
-
-#[expect(clippy::cast_precision_loss, reason = "exact up to 2^53 microseconds, which is 285 years")]
-fn seconds(microseconds: u64) -> f64 {
-    microseconds as f64 / 1e6
-}
+#[cfg(test)]
+#[path = "route_series/tests.rs"]
+mod tests;

@@ -17,6 +17,7 @@ use super::idle::IdleLimit;
 use super::{Endpoint, Slot, Upstream};
 use crate::error::{ProxyError, Reason, Retry};
 use crate::model::UpstreamProtocol;
+use crate::observe::Metrics;
 
 /// How many upstreams are looked at before requests have their turn.
 const SLICE: usize = 1024;
@@ -36,6 +37,9 @@ struct Inner {
     /// Connections go after this many sweeps without a request.
     sweeps_until_idle: u32,
     sweeping: Cell<bool>,
+    /// What is told how many connections are kept, and what it was told last.
+    metrics: Arc<Metrics>,
+    told: Cell<i64>,
 }
 
 #[derive(Debug)]
@@ -62,7 +66,7 @@ impl Pools {
     /// Makes the empty pools of a worker. Connections without a request for `idle` are closed; at most `idle_connections` of HTTP/1.1 are
     /// kept, to all endpoints together.
     #[must_use]
-    pub fn new(connector: Connector, idle_connections: usize, idle: Duration) -> Self {
+    pub fn new(connector: Connector, idle_connections: usize, idle: Duration, metrics: Arc<Metrics>) -> Self {
         let sweep_every = (idle / 4).clamp(Duration::from_millis(10), LONGEST_SWEEP);
         let sweeps = idle.as_nanos().div_ceil(sweep_every.as_nanos());
         Self(Rc::new(Inner {
@@ -72,6 +76,8 @@ impl Pools {
             sweep_every,
             sweeps_until_idle: u32::try_from(sweeps).unwrap_or(u32::MAX).max(1),
             sweeping: Cell::new(false),
+            metrics,
+            told: Cell::new(0),
         }))
     }
 
@@ -119,16 +125,15 @@ impl Pools {
     #[must_use]
     pub fn connections(&self) -> usize {
         let slots = self.0.slots.borrow();
-        let pools = slots.iter().flatten().flat_map(|pool| &pool.endpoints);
-        pools.map(|pool| pool.idle.borrow().len() + pool.http2.borrow().len()).sum()
+        slots.iter().flatten().flat_map(|pool| &pool.endpoints).map(|pool| pool.kept()).sum()
     }
 }
 
 impl Inner {
     /// Closes, of one slice from this slot on, what was idle for too long and what leads to endpoints that are gone; returns whether
-    /// anything is left there to sweep. `None` beyond the last slice.
-    fn sweep(&self, from: usize) -> Option<bool> {
-        let mut left = false;
+    /// anything is left there to sweep, and how many connections are kept. `None` beyond the last slice.
+    fn sweep(&self, from: usize) -> Option<(bool, usize)> {
+        let (mut left, mut kept) = (false, 0);
         let mut slots = self.slots.borrow_mut();
         for place in slots.get_mut(from..).filter(|rest| !rest.is_empty())?.iter_mut().take(SLICE) {
             let Some(pool) = place else { continue };
@@ -141,11 +146,17 @@ impl Inner {
                 let stays = set.contains(&endpoint.endpoint);
                 stays && {
                     left |= endpoint.sweep(self.sweeps_until_idle);
+                    kept += endpoint.kept();
                     true
                 }
             });
         }
-        Some(left)
+        Some((left, kept))
+    }
+
+    fn tell(&self, kept: usize) {
+        let kept = i64::try_from(kept).unwrap_or(i64::MAX);
+        self.metrics.upstream_kept(kept - self.told.replace(kept));
     }
 
     /// Closes the connections that were idle for longest if there are too many.
@@ -168,12 +179,12 @@ impl Inner {
             loop {
                 tokio::time::sleep(every).await;
                 let Some(inner) = inner.upgrade() else { return };
-                let (mut left, mut from) = (false, 0);
-                while let Some(more) = inner.sweep(from) {
-                    left |= more;
-                    from += SLICE;
+                let (mut left, mut kept, mut from) = (false, 0, 0);
+                while let Some((more, here)) = inner.sweep(from) {
+                    (left, kept, from) = (left | more, kept + here, from + SLICE);
                     tokio::task::yield_now().await;
                 }
+                inner.tell(kept);
                 if !left {
                     inner.sweeping.set(false);
                     return;
@@ -183,7 +194,17 @@ impl Inner {
     }
 }
 
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.tell(0);
+    }
+}
+
 impl EndpointPool {
+    fn kept(&self) -> usize {
+        self.idle.borrow().len() + self.http2.borrow().len()
+    }
+
     /// Returns a channel on a connection that stands, if one is free.
     #[must_use]
     pub fn reuse(&self, wanted: Wanted) -> Option<Channel> {
@@ -341,48 +362,5 @@ impl EndpointPool {
 
 #[cfg(test)]
 #[expect(clippy::indexing_slicing, reason = "tests")]
-mod tests {
-    use super::*;
-    use crate::upstream::{EndpointAddress, UpstreamKey, Upstreams};
-
-    fn upstream(upstreams: &Upstreams, name: &str) -> Arc<Upstream> {
-        let address = |port| EndpointAddress { address: ([10, 0, 0, 1], port).into(), name: "".into() };
-        upstreams.set_endpoints(&name.into(), vec![address(1), address(2)]);
-        upstreams.get(&UpstreamKey { backend: name.into(), protocol: UpstreamProtocol::Http1 })
-    }
-
-    #[test]
-    fn an_endpoint_keeps_its_pool_and_shares_it_with_no_other() {
-        let (upstreams, pools) = (Upstreams::default(), Pools::new(Connector::new(), 8, Duration::from_secs(1)));
-        let upstream = upstream(&upstreams, "a");
-        let set = upstream.endpoints();
-        let pool = |at: usize| pools.endpoint(&upstream, &set.endpoints[at]);
-        assert!(Rc::ptr_eq(&pool(0), &pool(0)) && Rc::ptr_eq(&pool(1), &pool(1)));
-        assert!(!Rc::ptr_eq(&pool(0), &pool(1)));
-    }
-
-    #[test]
-    fn a_slot_that_changed_hands_does_not_lend_the_old_connections() {
-        let (upstreams, pools) = (Upstreams::default(), Pools::new(Connector::new(), 8, Duration::from_secs(1)));
-        let first = upstream(&upstreams, "a");
-        let endpoint = Arc::clone(&first.endpoints().endpoints[0]);
-        let old = pools.endpoint(&first, &endpoint);
-        let slot = first.slot;
-        drop(first);
-        let second = upstream(&upstreams, "b");
-        assert_eq!(second.slot, slot, "no worker is registered, so that the slot is free at once");
-        assert!(!Rc::ptr_eq(&old, &pools.endpoint(&second, &endpoint)));
-    }
-
-    #[test]
-    fn a_sweep_forgets_endpoints_that_are_gone() {
-        let (upstreams, pools) = (Upstreams::default(), Pools::new(Connector::new(), 8, Duration::from_secs(1)));
-        let upstream = upstream(&upstreams, "a");
-        let pool = pools.endpoint(&upstream, &upstream.endpoints().endpoints[0]);
-        pools.0.sweep(0);
-        assert_eq!(Rc::strong_count(&pool), 2);
-        upstreams.set_endpoints(&"a".into(), Vec::new());
-        pools.0.sweep(0);
-        assert_eq!(Rc::strong_count(&pool), 1);
-    }
-}
+#[path = "pool/tests.rs"]
+mod tests;

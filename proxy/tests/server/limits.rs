@@ -200,10 +200,9 @@ async fn an_early_answer_reaches_a_client_that_goes_on_sending() {
 async fn what_is_refused_before_a_request_stands_has_its_line_and_its_count() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("access.log");
-    let mut registry = prometheus_client::registry::Registry::default();
-    let metrics = Arc::new(Metrics::register(&mut registry));
+    let metrics = Arc::new(Metrics::default());
     let log = Logger::start(&AccessLog::File(path.clone()), LogFormat::default(), Arc::clone(&metrics)).unwrap();
-    let state = Arc::new(State::new(metrics, log));
+    let state = Arc::new(State::new(Arc::clone(&metrics), log));
     let mut limited = listener("http");
     limited.limits = Limits { header_timeout: SHORT, header_bytes: 64 * 1024, target_bytes: 1024, ..long() }.into();
     let running = start_with(settings(), vec![limited], state);
@@ -225,12 +224,7 @@ async fn what_is_refused_before_a_request_stands_has_its_line_and_its_count() {
     }
     for (reason, count) in [("header_timeout", 2), ("bad_request", 2), ("headers_too_large", 1), ("target_too_long", 1)] {
         let counted = format!("tidegate_answers_total{{reason=\"{reason}\"}} {count}");
-        eventually(&counted, || {
-            let mut text = String::new();
-            prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
-            text.contains(&counted)
-        })
-        .await;
+        eventually(&counted, || metrics.to_text().contains(&counted)).await;
     }
     for status in [408, 400, 431, 414] {
         let part = format!(" {status} ");

@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use prometheus_client::registry::Registry;
 use rcgen::{CertificateParams, KeyPair};
 use rustls::pki_types::{CertificateDer, ServerName};
 use tidegate_proxy::error::Reason;
@@ -103,14 +102,9 @@ pub(crate) fn address(running: &Running, name: &str) -> SocketAddr {
 
 /// A state with its metrics, and what shows them.
 pub(crate) fn counting() -> (Arc<State>, impl Fn() -> String) {
-    let mut registry = Registry::default();
-    let metrics = Arc::new(Metrics::register(&mut registry));
-    let state = State::new(Arc::clone(&metrics), Logger::off(metrics));
-    let show = move || {
-        let mut text = String::new();
-        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
-        text
-    };
+    let metrics = Arc::new(Metrics::default());
+    let state = State::new(Arc::clone(&metrics), Logger::off(Arc::clone(&metrics)));
+    let show = move || metrics.to_text();
     (Arc::new(state), show)
 }
 

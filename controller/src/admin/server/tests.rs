@@ -20,10 +20,7 @@ async fn the_health_server_answers_probes_and_metrics_and_nothing_else() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let readiness = Readiness::default();
-    let mut registry = prometheus_client::registry::Registry::default();
-    let findings = crate::publish::findings::Findings::register(&mut registry);
-    drop(findings);
-    let health = Health { readiness: readiness.clone(), registry: Arc::new(registry) };
+    let health = Health { readiness: readiness.clone(), metrics: crate::metrics::tests::page() };
     let server = tokio::spawn(serve(listener, Arc::new(health)));
 
     let (status, body) = ask(address, "GET /readyz").await;

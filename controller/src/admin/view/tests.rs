@@ -105,7 +105,7 @@ async fn view(manifest: &str) -> View {
         findings: Findings::default(),
         state,
         addresses: vec![("http", "127.0.0.1:8080".parse().unwrap())],
-        publisher: OnceLock::from(publisher),
+        publisher: Arc::new(OnceLock::from(publisher)),
         inquiries,
     };
     view.findings.take(&outcomes.recv().await.unwrap());
@@ -180,7 +180,7 @@ async fn a_private_key_in_the_wrong_place_is_not_shown_either() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_pages_are_there_before_there_is_a_table() {
     let inquiries = Reconciler::new(options(), [], Arc::default()).inquiries();
-    let view = View { findings: Findings::default(), state: Arc::default(), addresses: Vec::new(), publisher: OnceLock::new(), inquiries };
+    let view = View { findings: Findings::default(), state: Arc::default(), addresses: Vec::new(), publisher: Arc::default(), inquiries };
     for (path, _) in PAGES.iter().filter(|(path, _)| !["/explain", "/snapshot"].contains(path)) {
         json(&view, path);
     }

@@ -48,7 +48,7 @@ fn get(target: &str) -> http::request::Builder {
 fn series(metrics: &Metrics) -> Arc<RouteSeries> {
     let path = PathMatch::Prefix("/cart".parse().unwrap());
     let origin = Arc::new(Origin::new("Ingress", "shop", "web"));
-    metrics.route(SeriesLabels::of(&origin, &HostMatch::of_ingress("shop.example").unwrap(), Some(&path)))
+    metrics.route(SeriesLabels::of(&origin, &HostMatch::of_ingress("shop.example").unwrap(), Some(&path), None))
 }
 
 /// Replaces what time makes of a line.

@@ -1,0 +1,197 @@
+//! The series of every route: found by their labels, and read all together.
+//!
+//! Series live as long as a route (of any table) or a request in flight holds them; a route that is built anew takes up those of
+//! its predecessor, and what no route holds any more is gone from the next answer of `/metrics`.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use super::label::Label;
+use super::route_series::{Common, Counts, CountsRead, DURATION_BOUNDS_US, RouteSeries, SIZE_BOUNDS, Seen, SeriesLabels};
+
+/// How far routes are told apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SeriesOptions {
+    /// How many pairs of method and status all routes may count apart, together.
+    pub most: usize,
+    /// Whether routes that differ in their host alone are told apart.
+    pub hosts: HostSeries,
+}
+
+/// Whether each host has series of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HostSeries {
+    /// It has.
+    Apart,
+    /// Routes of one path of one object are counted together.
+    Together,
+}
+
+impl Default for SeriesOptions {
+    /// No limit, each host apart.
+    fn default() -> Self {
+        Self { most: usize::MAX, hosts: HostSeries::Apart }
+    }
+}
+
+/// What was counted of the requests of one route with one method and status.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RequestCounts {
+    /// The route; `None` stands for all that found no room.
+    pub labels: Option<SeriesLabels>,
+    /// The method; `_overflow` for what found no room.
+    pub method: &'static str,
+    /// The status; its class (`2xx`) for what found no room, `_overflow` for one that HTTP does not know.
+    pub status: Box<str>,
+    counts: CountsRead,
+}
+
+impl RequestCounts {
+    /// Upper bounds of the buckets of durations, in seconds.
+    #[must_use]
+    pub fn duration_bounds() -> [f64; DURATION_BOUNDS_US.len()] {
+        DURATION_BOUNDS_US.map(seconds)
+    }
+
+    /// Upper bounds of the buckets of response bodies, in bytes.
+    #[must_use]
+    pub fn size_bounds() -> [f64; SIZE_BOUNDS.len()] {
+        #[expect(clippy::cast_precision_loss, reason = "powers of ten far below 2^53")]
+        SIZE_BOUNDS.map(|bound| bound as f64)
+    }
+
+    /// Returns how many requests there were.
+    #[must_use]
+    pub fn requests(&self) -> u64 {
+        self.counts.durations.iter().sum()
+    }
+
+    /// Returns the requests in each bucket of durations, and the sum of durations in seconds.
+    #[must_use]
+    pub fn durations(&self) -> (&[u64], f64) {
+        (&self.counts.durations, seconds(self.counts.duration_us))
+    }
+
+    /// Returns the requests in each bucket of response bodies, and the bytes of all.
+    #[must_use]
+    pub fn response_sizes(&self) -> (&[u64], u64) {
+        (&self.counts.response_sizes, self.counts.bytes_out)
+    }
+
+    /// Returns the bytes of the bodies of all requests.
+    #[must_use]
+    pub fn bytes_in(&self) -> u64 {
+        self.counts.bytes_in
+    }
+
+    fn of(labels: &SeriesLabels, seen: Seen, counts: &Counts) -> Self {
+        let status = match seen.status {
+            100..=599 => seen.status.to_string().into(),
+            _ => super::exposition::OVERFLOW.into(),
+        };
+        Self { labels: Some(labels.clone()), method: seen.method.text(), status, counts: counts.read() }
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "exact up to 2^53 microseconds, which is 285 years")]
+fn seconds(microseconds: u64) -> f64 {
+    microseconds as f64 / 1e6
+}
+
+/// Every series that somebody holds.
+#[derive(Debug)]
+pub(super) struct AllSeries {
+    hosts: HostSeries,
+    known: Mutex<Known>,
+    common: Arc<Common>,
+    unrouted: Arc<RouteSeries>,
+    /// The most requests that were ever read: a route that is just going is counted nowhere for a moment.
+    total: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    series: BTreeMap<SeriesLabels, Weak<RouteSeries>>,
+    /// How many there may be before the dead ones are looked for.
+    sweep_at: usize,
+}
+
+impl Known {
+    fn sweep(&mut self) {
+        self.series.retain(|_, held| held.strong_count() > 0);
+        self.sweep_at = self.series.len() * 2 + 64;
+    }
+
+    fn get(&mut self, labels: SeriesLabels, make: impl FnOnce(SeriesLabels, &mut Self) -> RouteSeries) -> Arc<RouteSeries> {
+        if let Some(held) = self.series.get(&labels).and_then(Weak::upgrade) {
+            return held;
+        }
+        if self.series.len() >= self.sweep_at {
+            self.sweep();
+        }
+        let series = Arc::new(make(labels.clone(), self));
+        self.series.insert(labels, Arc::downgrade(&series));
+        series
+    }
+}
+
+impl AllSeries {
+    pub(super) fn new(options: SeriesOptions) -> Self {
+        let common = Arc::new(Common::new(options.most));
+        let unrouted = Arc::new(RouteSeries::new(SeriesLabels::unrouted(), Arc::clone(&common)));
+        Self { hosts: options.hosts, known: Mutex::default(), common, unrouted, total: AtomicU64::new(0) }
+    }
+
+    /// Returns the series of these labels, made anew if nobody holds them.
+    pub(super) fn get(&self, labels: SeriesLabels) -> Arc<RouteSeries> {
+        let own = |labels, _: &mut Known| RouteSeries::new(labels, Arc::clone(&self.common));
+        let mut known = self.lock();
+        if self.hosts == HostSeries::Apart || labels.host.is_none() {
+            return known.get(labels, own);
+        }
+        known.get(labels, |labels, known| {
+            let merged = known.get(labels.without_host(), own);
+            RouteSeries::merged_into(labels, merged)
+        })
+    }
+
+    /// Returns the series of requests that no route took.
+    pub(super) fn unrouted(&self) -> &Arc<RouteSeries> {
+        &self.unrouted
+    }
+
+    /// Returns how many pairs of method and status are counted, and how many can be.
+    pub(super) fn room(&self) -> (usize, usize) {
+        self.common.room()
+    }
+
+    /// Reads what was counted, by route, and the requests of all time.
+    pub(super) fn read(&self) -> (Vec<RequestCounts>, u64) {
+        // While they are held none of them goes.
+        let held = self.held();
+        let gone = self.common.gone();
+        let pairs = held.iter().flat_map(|series| series.pairs().map(|(seen, counts)| RequestCounts::of(series.labels(), seen, counts)));
+        let overflow = self.common.overflowed().map(|(class, counts)| RequestCounts {
+            labels: None,
+            method: super::exposition::OVERFLOW,
+            status: class.text().into(),
+            counts: counts.read(),
+        });
+        let read: Vec<_> = pairs.chain(overflow).collect();
+        let total = gone + read.iter().map(RequestCounts::requests).sum::<u64>();
+        let before = self.total.fetch_max(total, Ordering::Relaxed);
+        (read, total.max(before))
+    }
+
+    fn held(&self) -> Vec<Arc<RouteSeries>> {
+        let mut known = self.lock();
+        known.sweep();
+        std::iter::once(Arc::clone(&self.unrouted)).chain(known.series.values().filter_map(Weak::upgrade)).collect()
+    }
+
+    /// Locks; a panic elsewhere while it was held leaves a map that is whole, since each change is one step.
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

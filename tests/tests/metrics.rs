@@ -1,0 +1,207 @@
+//! `/metrics` as Prometheus sees it: read by its own tool, scraped by a real one, and asked what dashboards of ingress-nginx ask.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context as _, ensure};
+use tidegate_tests::backend::Backend;
+use tidegate_tests::client::Ask;
+use tidegate_tests::front::{Front, Route};
+use tidegate_tests::prometheus::{Prometheus, complaints};
+use tidegate_tests::wait;
+
+/// What `promtool` says of names that are ingress-nginx's, and of nothing else.
+const KNOWN: [&str; 3] = [
+    "nginx_ingress_controller_errors counter metrics should have \"_total\" suffix",
+    "nginx_ingress_controller_requests counter metrics should have \"_total\" suffix",
+    "nginx_ingress_controller_success counter metrics should have \"_total\" suffix",
+];
+
+/// A Tidegate before one backend, for the hosts `a.test` (route-0) and `b.test` (route-1).
+async fn start(flags: &[&str]) -> anyhow::Result<(Backend, Front)> {
+    let backend = Backend::start("app", "127.0.0.1:0".parse()?).await?;
+    let routes = [Route::plain("a.test", backend.address), Route::plain("b.test", backend.address)];
+    let flags: Vec<_> = flags.iter().map(|flag| (*flag).to_owned()).collect();
+    let front = Front::start(&routes, &flags).await?;
+    Ok((backend, front))
+}
+
+/// Sends requests of several kinds: to `a.test` four that succeed for one that fails, to `b.test` successes only, under TLS as well.
+async fn send(front: &Front) -> anyhow::Result<()> {
+    for url in ["http://a.test/", "http://a.test/?bytes=20000", "https://a.test/x", "http://b.test/"] {
+        ensure!(front.tidegate.get(url).await?.status == 200, "{url}");
+    }
+    ensure!(front.tidegate.post("http://a.test/", "hello").await?.status == 200, "POST");
+    ensure!(front.tidegate.get("http://a.test/?status=503").await?.status == 503, "503");
+    ensure!(front.tidegate.get("http://nobody.test/").await?.status == 404, "404");
+    Ok(())
+}
+
+async fn page(front: &Front) -> anyhow::Result<String> {
+    let answer = Ask::get("http://health.test/metrics")?.send(front.tidegate.health).await?;
+    ensure!(answer.header("content-type") == "text/plain; version=0.0.4; charset=utf-8", "{answer}");
+    Ok(String::from_utf8(answer.body.to_vec())?)
+}
+
+/// Returns the samples of a page: what there is but comments.
+fn samples(page: &str) -> impl Iterator<Item = &str> {
+    page.lines().filter(|line| !line.starts_with('#'))
+}
+
+/// Returns the sum of the samples of a family that have all these labels.
+fn sum(page: &str, family: &str, labels: &[&str]) -> anyhow::Result<f64> {
+    let of = samples(page).filter(|line| line.starts_with(&format!("{family}{{")) && labels.iter().all(|label| line.contains(label)));
+    of.map(|line| line.rsplit(' ').next().and_then(|value| value.parse::<f64>().ok()).with_context(|| line.to_owned())).sum()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn promtool_complains_of_nothing_but_ingress_nginxs_own_names() -> anyhow::Result<()> {
+    let (_backend, front) = start(&[]).await?;
+    send(&front).await?;
+    let page = wait::until_ok(async || {
+        let page = page(&front).await?;
+        ensure!(sum(&page, "nginx_ingress_controller_requests", &[])? == 7.0, "not all are counted yet:\n{page}");
+        Ok(page)
+    })
+    .await?;
+    let known: BTreeSet<_> = KNOWN.map(str::to_owned).into();
+    assert_eq!(complaints(&page)?, known);
+    // It would see what is wrong.
+    let broken = page.replacen("# TYPE tidegate_answers_total counter", "# TYPE tidegate_answers_total gauge", 1);
+    ensure!(complaints(&broken)?.len() > known.len(), "a wrong type is not seen");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_are_counted_by_what_took_them_and_how_they_ended() -> anyhow::Result<()> {
+    let (_backend, front) = start(&[]).await?;
+    send(&front).await?;
+    let wanted = [
+        (&["ingress=\"route-0\"", "host=\"a.test\"", "method=\"GET\"", "status=\"200\""][..], 3.0),
+        (&["ingress=\"route-0\"", "method=\"GET\"", "status=\"503\""], 1.0),
+        (&["ingress=\"route-0\"", "method=\"POST\"", "status=\"200\"", "path=\"/\"", "namespace=\"default\"", "service=\"route-0\""], 1.0),
+        (&["ingress=\"route-1\"", "host=\"b.test\"", "controller_class=\"tidegate.dev/ingress-controller\""], 1.0),
+        (&["ingress=\"\"", "status=\"404\""], 1.0),
+        (&["nobody.test"], 0.0),
+    ];
+    wait::until_ok(async || {
+        let page = page(&front).await?;
+        for (labels, count) in wanted {
+            ensure!(sum(&page, "nginx_ingress_controller_requests", labels)? == count, "{labels:?}\n{page}");
+            ensure!(sum(&page, "nginx_ingress_controller_request_duration_seconds_count", labels)? == count, "{labels:?}\n{page}");
+        }
+        ensure!(sum(&page, "nginx_ingress_controller_request_size_sum", &["ingress=\"route-0\""])? == 5.0, "{page}");
+        let large = ["ingress=\"route-0\"", "method=\"GET\"", "status=\"200\""];
+        let below = |bound: &'static str| sum(&page, "nginx_ingress_controller_response_size_bucket", &[&large[..], &[bound]].concat());
+        ensure!((below("le=\"10000\"")?, below("le=\"100000\"")?) == (2.0, 3.0), "{page}");
+        ensure!(page.contains("tidegate_answers_total{reason=\"no_host\"} 1\n"), "{page}");
+        ensure!(page.contains("tidegate_endpoints{state=\"ready\"} 2\n"), "{page}");
+        ensure!(!page.contains("tidegate_upstream_kept_connections 0\n"), "{page}");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_real_prometheus_answers_what_dashboards_of_ingress_nginx_ask() -> anyhow::Result<()> {
+    let (_backend, front) = start(&[]).await?;
+    let prometheus = Prometheus::scraping(front.tidegate.health).await?;
+    let chosen = r#"controller_pod=~".*",controller_class=~".*",controller_namespace=~".*",ingress=~"route-0""#;
+    let own = r#"controller_pod=~".*",controller_class=~".*",controller_namespace=~".*""#;
+    // A query, and between which values every sample of its answer is.
+    let queries = [
+        (format!("round(sum(irate(nginx_ingress_controller_requests{{{chosen}}}[1m])) by (ingress), 0.001)"), 0.001, 1e6),
+        (format!("sum(rate(nginx_ingress_controller_requests{{{chosen}}}[1m])) by (ingress)"), 0.001, 1e6),
+        (
+            format!(
+                "sum(rate(nginx_ingress_controller_requests{{{chosen},status!~\"[4-5].*\"}}[1m])) by (ingress) \
+                 / sum(rate(nginx_ingress_controller_requests{{{chosen}}}[1m])) by (ingress)"
+            ),
+            0.6,
+            0.95,
+        ),
+        (
+            format!(
+                "sum(rate(nginx_ingress_controller_requests{{{chosen},status=~\"5..\"}}[1m])) \
+                 / sum(rate(nginx_ingress_controller_requests{{{chosen}}}[1m]))"
+            ),
+            0.05,
+            0.4,
+        ),
+        (
+            format!(
+                "histogram_quantile(0.99, sum(rate(nginx_ingress_controller_request_duration_seconds_bucket{{{chosen}}}[1m])) by (le, ingress))"
+            ),
+            1e-6,
+            10.0,
+        ),
+        (format!("sum by (method, path) (rate(nginx_ingress_controller_request_duration_seconds_count{{{chosen}}}[1m]))"), 0.001, 1e6),
+        (format!("histogram_quantile(0.9, sum by (le) (rate(nginx_ingress_controller_response_size_bucket{{{chosen}}}[1m])))"), 1.0, 1e6),
+        (format!("sum(irate(nginx_ingress_controller_response_size_sum{{{own}}}[1m]))"), 1.0, 1e9),
+        (format!("sum(irate(nginx_ingress_controller_request_size_sum{{{own}}}[1m]))"), 0.1, 1e9),
+        (format!("avg(nginx_ingress_controller_ssl_expire_time_seconds{{{own},host!=\"_\"}}) by (host) - time()"), 1.0, 1e12),
+        (format!("count(nginx_ingress_controller_config_hash{{{own}}})"), 1.0, 1.0),
+        (format!("nginx_ingress_controller_config_last_reload_successful{{{own}}}"), 1.0, 1.0),
+        (format!("time() - nginx_ingress_controller_config_last_reload_successful_timestamp_seconds{{{own}}}"), -5.0, 120.0),
+        (format!("sum(nginx_ingress_controller_nginx_process_connections{{{own},state=\"active\"}})"), 0.0, 1e4),
+        (format!("sum(rate(nginx_ingress_controller_nginx_process_connections_total{{{own}}}[1m]))"), 0.001, 1e6),
+        (format!("sum(rate(nginx_ingress_controller_nginx_process_requests_total{{{own}}}[1m]))"), 0.001, 1e6),
+        (format!("avg(nginx_ingress_controller_nginx_process_resident_memory_bytes{{{own}}})"), 1e6, 1e10),
+        (format!("avg(rate(nginx_ingress_controller_nginx_process_cpu_seconds_total{{{own}}}[1m]))"), 0.0, 1e3),
+        ("up{job=\"tidegate\"}".to_owned(), 1.0, 1.0),
+    ];
+    wait::until_ok(async || {
+        send(&front).await?;
+        for (query, least, most) in &queries {
+            let answer = prometheus.query(query).await?;
+            ensure!(!answer.is_empty(), "{query}: no data");
+            for (labels, value) in answer {
+                ensure!((*least..=*most).contains(&value), "{query}: {value} for {labels}");
+            }
+        }
+        Ok(())
+    })
+    .await?;
+    for family in tidegate::metrics::families().map(|family| family.name) {
+        // Nobody is orphaned here, and nobody stands for election over a directory.
+        let absent = family.ends_with("_orphan_ingress") || family.ends_with("_leader_election_status");
+        let found = prometheus.query(&format!("count({{__name__=~\"{family}(_count)?\"}})")).await?;
+        ensure!(found.is_empty() == absent, "{family}: {found:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_series_limit_has_no_room_for_is_counted_under_overflow() -> anyhow::Result<()> {
+    let (_backend, front) = start(&["--metrics-series-limit=1000"]).await?;
+    for status in 200..240 {
+        front.tidegate.get(&format!("http://a.test/?status={status}")).await?;
+    }
+    front.tidegate.get("http://b.test/?status=500").await?;
+    let page = wait::until_ok(async || {
+        let page = page(&front).await?;
+        ensure!(sum(&page, "nginx_ingress_controller_requests", &[])? == 41.0, "not all are counted yet:\n{page}");
+        Ok(page)
+    })
+    .await?;
+    let overflow =
+        |status: &'static str| sum(&page, "nginx_ingress_controller_requests", &["ingress=\"_overflow\"", "host=\"_overflow\"", status]);
+    ensure!(overflow("status=\"2xx\"")? > 0.0 && overflow("status=\"5xx\"")? == 1.0, "{page}");
+    ensure!(sum(&page, "nginx_ingress_controller_requests", &["ingress=\"route-0\""])? > 10.0, "{page}");
+    let series = samples(&page).count();
+    ensure!(series <= 1000, "{series} series");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hosts_are_not_told_apart_where_the_flag_says_so() -> anyhow::Result<()> {
+    let (_backend, front) = start(&["--metrics-per-host=false"]).await?;
+    send(&front).await?;
+    wait::until_ok(async || {
+        let page = page(&front).await?;
+        ensure!(sum(&page, "nginx_ingress_controller_requests", &["ingress=\"route-0\""])? == 5.0, "{page}");
+        let with_host = samples(&page).find(|line| line.contains(",host=") && !line.contains("ssl_expire_time_seconds"));
+        ensure!(with_host.is_none(), "{with_host:?}");
+        Ok(())
+    })
+    .await
+}
