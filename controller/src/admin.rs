@@ -10,5 +10,5 @@ mod view;
 
 pub use health::Health;
 pub use readiness::{Awaited, Readiness, Verdict};
-pub use server::{Pages, Reply, serve};
+pub use server::{Pages, Pieces, Reply, serve};
 pub use view::View;

@@ -13,7 +13,7 @@ mod served;
 
 use std::sync::{Arc, OnceLock};
 
-use tidegate_proxy::observe::{Exposition, Family, HostSeries, Metrics};
+use tidegate_proxy::observe::{Exposition, Family, HostSeries, Metrics, Sink};
 use tidegate_proxy::server::Publisher;
 use tidegate_proxy::state::State;
 
@@ -79,23 +79,30 @@ pub fn families() -> impl Iterator<Item = &'static Family> {
 }
 
 impl Page {
-    /// Returns the page, in Prometheus' text format.
-    #[must_use]
-    pub fn text(&self) -> String {
+    /// Hands on the page piece by piece, in Prometheus' text format: it may have tens of megabytes.
+    pub fn send(&self, sink: Sink) {
+        let mut out = self.begin().in_pieces(sink);
+        self.write(&mut out);
+        out.finish();
+    }
+
+    fn begin(&self) -> Exposition {
         let Instance { class, namespace, pod } = &self.instance;
-        let mut out = Exposition::new(&[("controller_class", class), ("controller_namespace", namespace), ("controller_pod", pod)]);
+        Exposition::new(&[("controller_class", class), ("controller_namespace", namespace), ("controller_pod", pod)])
+    }
+
+    fn write(&self, out: &mut Exposition) {
         let (counts, total) = self.state.metrics.requests();
-        requests::write(&mut out, &counts, self.hosts);
+        requests::write(out, &counts, self.hosts);
         let table = self.publisher.get().map(|publisher| publisher.current());
-        served::write(&mut out, table.as_deref(), class, self.budget);
+        served::write(out, table.as_deref(), &self.instance.class, self.budget);
         let asked = table.as_ref().and_then(|_| self.inquiries.ask(|known| known.snapshot.endpoint_states()));
         let endpoints = asked.unwrap_or_else(|| Snapshot::default().endpoint_states());
-        self.control.write(&mut out, table.as_deref(), endpoints);
-        process::write(&mut out, &self.state.metrics, total);
-        self.findings.write(&mut out);
-        self.budget.write(&mut out, self.state.metrics.room());
-        self.state.metrics.write(&mut out);
-        out.into_text()
+        self.control.write(out, table.as_deref(), endpoints);
+        process::write(out, &self.state.metrics, total);
+        self.findings.write(out);
+        self.budget.write(out, self.state.metrics.room());
+        self.state.metrics.write(out);
     }
 }
 

@@ -13,7 +13,7 @@ mod record;
 mod route_series;
 
 pub use all_series::{HostSeries, RequestCounts, SeriesOptions};
-pub use exposition::{Exposition, Family, FamilyKind, Growth, MEDIA_TYPE, OVERFLOW, Samples, Unit};
+pub use exposition::{Exposition, Family, FamilyKind, Growth, MEDIA_TYPE, OVERFLOW, Samples, Sink, Unit};
 pub use label::{ConnectionProtocol, ConnectionState, Label, MethodLabel, StatusClass, TlsHandshake, UpstreamConnect};
 pub use logger::{LogError, Logger, Observer};
 pub use metrics::{Metrics, OpenConnection};

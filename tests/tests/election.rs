@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
-use tidegate_tests::binary::Process;
+use tidegate_tests::binary::{Process, curl};
 use tidegate_tests::wait;
 
 /// An API server without objects, which may refuse Secrets, and keeps one Lease.
@@ -125,6 +125,24 @@ async fn a_replica_stands_for_election_only_once_it_is_ready_and_lets_go_when_it
     assert_eq!(process.wait()?.code(), Some(0));
     assert_eq!(server.holder(), None, "the Lease is not let go");
     Ok(())
+}
+
+#[tokio::test]
+async fn the_replica_that_leads_says_so_in_its_metrics() -> anyhow::Result<()> {
+    let (server, url) = ApiServer::start()?;
+    server.secrets.store(true, Ordering::SeqCst);
+    let (mut process, _directory) = start(&url)?;
+    let line = process.line("health")?;
+    let address = line.split("127.0.0.1:").nth(1).and_then(|rest| rest.split(|c: char| !c.is_ascii_digit()).next());
+    let page = format!("http://127.0.0.1:{}/metrics", address.with_context(|| line.clone())?);
+    wait::until_ok(async || {
+        let page = curl(&[&page])?;
+        let status = page.lines().find(|line| line.starts_with("nginx_ingress_controller_leader_election_status{"));
+        let status = status.with_context(|| page.clone())?;
+        ensure!(status.ends_with("name=\"tidegate-leader\"} 1"), "{status}");
+        Ok(())
+    })
+    .await
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ use tidegate_tests::backend::Backend;
 use tidegate_tests::client::Ask;
 use tidegate_tests::front::{Front, Route};
 use tidegate_tests::prometheus::{Prometheus, complaints};
+use tidegate_tests::tidegate::Tidegate;
 use tidegate_tests::wait;
 
 /// What `promtool` says of names that are ingress-nginx's, and of nothing else.
@@ -168,6 +169,51 @@ async fn a_real_prometheus_answers_what_dashboards_of_ingress_nginx_ask() -> any
         ensure!(found.is_empty() == absent, "{family}: {found:?}");
     }
     Ok(())
+}
+
+const CLASS: &str = "
+apiVersion: networking.k8s.io/v1
+kind: IngressClass
+metadata: {name: c}
+spec: {controller: tidegate.dev/ingress-controller}
+";
+
+const WITHOUT_SERVICE: &str = "
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {name: web}
+spec: {ingressClassName: c, rules: [{http: {paths: [{path: /, pathType: Prefix, backend: {service: {name: web, port: {number: 80}}}}]}}]}
+";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_of_objects_shows_in_what_the_control_plane_counts() -> anyhow::Result<()> {
+    let directory = tempfile::tempdir()?;
+    std::fs::write(directory.path().join("class.yaml"), CLASS)?;
+    let manifests = format!("--manifests={}", directory.path().display());
+    let tidegate = tokio::task::block_in_place(|| Tidegate::start(&[manifests]))?;
+    tidegate.ready().await?;
+    let page = async || -> anyhow::Result<String> {
+        let answer = Ask::get("http://health.test/metrics")?.send(tidegate.health).await?;
+        Ok(String::from_utf8(answer.body.to_vec())?)
+    };
+    let before = wait::until_ok(async || {
+        let page = page().await?;
+        ensure!(page.contains("tidegate_generation 1\n"), "{page}");
+        Ok(page)
+    })
+    .await?;
+    ensure!(before.contains("tidegate_event_to_table_seconds_count 0\n"), "{before}");
+    std::fs::write(directory.path().join("web.yaml"), WITHOUT_SERVICE)?;
+    wait::until_ok(async || {
+        let page = page().await?;
+        ensure!(page.contains("tidegate_event_to_table_seconds_count 1\n") && page.contains("tidegate_generation 2\n"), "{page}");
+        ensure!(sum(&page, "nginx_ingress_controller_success", &[])? == 2.0, "{page}");
+        let orphan = ["namespace=\"default\"", "ingress=\"web\"", "type=\"no-service\""];
+        ensure!(sum(&page, "nginx_ingress_controller_orphan_ingress", &orphan)? == 1.0, "{page}");
+        ensure!(sum(&page, "tidegate_diagnostics", &["code=\"missing_service\""])? == 1.0, "{page}");
+        Ok(())
+    })
+    .await
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,10 +1,12 @@
 //! The pages that probes and Prometheus read.
 
+use std::sync::Arc;
+
 use http::StatusCode;
 use tidegate_proxy::observe::MEDIA_TYPE;
 
 use super::readiness::{Readiness, Verdict};
-use super::server::{Pages, Reply};
+use super::server::{Pages, Pieces, Reply};
 use crate::metrics;
 
 /// `/healthz`, `/livez`, `/readyz`, `/metrics`, and nothing else.
@@ -13,7 +15,7 @@ pub struct Health {
     /// Whether the process is ready.
     pub readiness: Readiness,
     /// The metrics.
-    pub metrics: metrics::Page,
+    pub metrics: Arc<metrics::Page>,
 }
 
 impl Pages for Health {
@@ -26,8 +28,12 @@ impl Pages for Health {
                 let status = if verdict == Verdict::Ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
                 Some(Reply::text(status, &verdict.to_string()))
             }
-            "/metrics" => Some(Reply { status: StatusCode::OK, media_type: MEDIA_TYPE, body: self.metrics.text().into() }),
             _ => None,
         }
+    }
+
+    fn pieces(&self, path: &str) -> Option<Pieces> {
+        let metrics = Arc::clone(&self.metrics);
+        (path == "/metrics").then(|| Pieces { media_type: MEDIA_TYPE, write: Box::new(move |sink| metrics.send(sink)) })
     }
 }

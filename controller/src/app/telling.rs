@@ -35,7 +35,7 @@ pub(super) fn pages(
     let readiness = Readiness::default();
     let findings = Findings::default();
     let publisher = Arc::new(OnceLock::new());
-    let metrics = metrics::Page {
+    let metrics = Arc::new(metrics::Page {
         instance: Instance::here(&options.classes.controller_name),
         budget: Budget::new(options.metrics.series_limit()),
         hosts: options.metrics.hosts(),
@@ -44,7 +44,7 @@ pub(super) fn pages(
         findings: findings.clone(),
         control: Arc::clone(reconciler.control()),
         publisher: Arc::clone(&publisher),
-    };
+    });
     let view = Arc::new(View {
         findings: findings.clone(),
         state,

@@ -8,6 +8,12 @@ use std::fmt::{self, Display, Write};
 /// The media type of what [`Exposition`] writes.
 pub const MEDIA_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
+/// Text is handed on in pieces of about this many bytes, where it is handed on at all.
+const PIECE: usize = 64 * 1024;
+
+/// Takes a piece of text; `false` is that nobody wants any more.
+pub type Sink = Box<dyn FnMut(String) -> bool + Send>;
+
 /// The value of every label of a series that stands for those beyond the limit.
 pub const OVERFLOW: &str = "_overflow";
 
@@ -91,11 +97,19 @@ impl Unit {
 }
 
 /// The text of an answer to Prometheus, as it grows.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Exposition {
     text: String,
     /// `name="value",` of labels that some families have besides their own.
     shared: String,
+    /// Where pieces go; `None` keeps all.
+    sink: Option<Sink>,
+}
+
+impl fmt::Debug for Exposition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Exposition").field("bytes", &self.text.len()).finish_non_exhaustive()
+    }
 }
 
 impl Exposition {
@@ -107,24 +121,43 @@ impl Exposition {
             // Writing to memory cannot fail, here and below.
             let _ = write!(text, "{name}=\"{}\",", Escaped(value));
         }
-        Self { text: String::new(), shared: text }
+        Self { text: String::new(), shared: text, sink: None }
+    }
+
+    /// Hands the text on in pieces, so that it is never held as a whole. [`Exposition::finish`] hands on the last one.
+    #[must_use]
+    pub fn in_pieces(self, sink: Sink) -> Self {
+        Self { sink: Some(sink), ..self }
+    }
+
+    /// Hands on what has not been yet.
+    pub fn finish(mut self) {
+        self.hand_on();
+    }
+
+    fn hand_on(&mut self) {
+        if let Some(sink) = &mut self.sink {
+            let piece = std::mem::replace(&mut self.text, String::with_capacity(PIECE + PIECE / 8));
+            if !sink(piece) {
+                // What follows is for nobody, and goes as it comes.
+                self.sink = Some(Box::new(|_| true));
+            }
+        }
     }
 
     /// Begins a family. All samples of it follow at once.
     pub fn family(&mut self, family: &'static Family) -> Samples<'_> {
-        let Self { text, shared: _ } = self;
-        head(text, family);
-        Samples { text, family, shared: "" }
+        head(&mut self.text, family);
+        Samples { out: self, family, shared: false }
     }
 
     /// Begins a family whose samples have the shared labels as well.
     pub fn shared_family(&mut self, family: &'static Family) -> Samples<'_> {
-        let Self { text, shared } = self;
-        head(text, family);
-        Samples { text, family, shared }
+        head(&mut self.text, family);
+        Samples { out: self, family, shared: true }
     }
 
-    /// Returns the text.
+    /// Returns the text, or what of it has not been handed on.
     #[must_use]
     pub fn into_text(self) -> String {
         self.text
@@ -139,9 +172,10 @@ fn head(text: &mut String, family: &Family) {
 /// Writes the samples of one family.
 #[derive(Debug)]
 pub struct Samples<'a> {
-    text: &'a mut String,
+    out: &'a mut Exposition,
     family: &'static Family,
-    shared: &'a str,
+    /// Whether the shared labels come first.
+    shared: bool,
 }
 
 impl Samples<'_> {
@@ -167,12 +201,15 @@ impl Samples<'_> {
     }
 
     fn line(&mut self, suffix: &str, labels: &[&str], bound: Option<&dyn Display>, value: impl Display) {
-        let Self { text, family, shared } = self;
+        let Self { out, family, .. } = self;
+        let Exposition { text, shared, .. } = &mut **out;
         text.push_str(family.name);
         text.push_str(suffix);
         let start = text.len();
         text.push('{');
-        text.push_str(shared);
+        if self.shared {
+            text.push_str(shared);
+        }
         for (name, value) in family.labels.iter().zip(labels) {
             let _ = write!(text, "{name}=\"{}\",", Escaped(value));
         }
@@ -185,6 +222,9 @@ impl Samples<'_> {
             text.push('}');
         }
         let _ = writeln!(text, " {value}");
+        if text.len() >= PIECE {
+            self.out.hand_on();
+        }
     }
 }
 
@@ -242,6 +282,32 @@ test_open{pod=\"p\",path=\"/\"} 3
 test_open 4
 ";
         assert_eq!(out.into_text(), wanted);
+    }
+
+    #[test]
+    fn a_long_text_is_handed_on_in_pieces_until_nobody_wants_more() {
+        let write = |mut out: Exposition| {
+            let mut samples = out.family(&OPEN);
+            for number in 0..50_000 {
+                samples.sample(&[&number.to_string()], 1);
+            }
+            out
+        };
+        let whole = write(Exposition::default()).into_text();
+        for wanted in [2, usize::MAX] {
+            let (sender, pieces) = std::sync::mpsc::channel();
+            let mut left = wanted;
+            let sink = move |piece| {
+                left -= 1;
+                sender.send(piece).is_ok() && left > 0
+            };
+            write(Exposition::default().in_pieces(Box::new(sink))).finish();
+            let pieces: Vec<String> = pieces.iter().collect();
+            assert!(pieces.len() > 1 && pieces.iter().all(|piece| piece.len() < 2 * PIECE), "{}", pieces.len());
+            assert_eq!(pieces.len() == wanted, wanted == 2);
+            let text = pieces.concat();
+            assert!(whole.starts_with(&text) && (text.len() == whole.len()) != (wanted == 2), "{} of {}", text.len(), whole.len());
+        }
     }
 
     #[test]
