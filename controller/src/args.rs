@@ -35,7 +35,7 @@ pub enum Command {
     /// Serves as a backend that shows what reaches it: a workload for tests.
     Echo(EchoOptions),
     /// Prints the version.
-    Version,
+    Version(VersionOptions),
 }
 
 /// What `check` is given.
@@ -55,10 +55,10 @@ pub struct CheckOptions {
     pub classes: ClassOptions,
 }
 
-/// How findings are written.
+/// How findings, or a version, are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum OutputFormat {
-    /// For people: a line a finding, and one of what to do.
+    /// For people: lines of text.
     Text,
     /// For programs: one document.
     Json,
@@ -92,6 +92,14 @@ pub struct EchoOptions {
     /// What it calls itself in its answers. [default: the host's name]
     #[arg(long, env = "TIDEGATE_NAME", value_name = "NAME")]
     pub name: Option<String>,
+}
+
+/// What `version` is given.
+#[derive(Debug, clap::Args)]
+pub struct VersionOptions {
+    /// How the version is written.
+    #[arg(short, long, env = "TIDEGATE_OUTPUT", value_name = "FORMAT", default_value = "text")]
+    pub output: OutputFormat,
 }
 
 impl Options {

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 
-use crate::args::{Command, EchoOptions, Options};
+use crate::args::{Command, EchoOptions, Options, OutputFormat};
 use crate::signal::Stops;
 
 /// Does what the command line asks for, and returns what the process ends with: 0 when all is well, 1 when it failed (which is then
@@ -21,8 +21,8 @@ pub fn run(options: Options) -> ExitCode {
         Command::Check(options) => check::run(&options),
         Command::Quickstart(options) => runtime().and_then(|runtime| runtime.block_on(quickstart::run(options))),
         Command::Echo(options) => runtime().and_then(|runtime| runtime.block_on(echo(options))),
-        Command::Version => {
-            println!("tidegate {}", env!("CARGO_PKG_VERSION"));
+        Command::Version(options) => {
+            println!("{}", version(options.output));
             Ok(ExitCode::SUCCESS)
         }
     };
@@ -30,6 +30,15 @@ pub fn run(options: Options) -> ExitCode {
         eprintln!("error: {error:#}");
         ExitCode::FAILURE
     })
+}
+
+/// Returns what `version` prints: a line for people, or a document with a field for each thing that can be told.
+fn version(output: OutputFormat) -> String {
+    let version = env!("CARGO_PKG_VERSION");
+    match output {
+        OutputFormat::Text => format!("tidegate {version}"),
+        OutputFormat::Json => serde_json::json!({ "version": version }).to_string(),
+    }
 }
 
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {

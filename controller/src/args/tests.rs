@@ -14,7 +14,7 @@ fn read(line: &str) -> Result<Options, clap::Error> {
 fn serve(line: &str) -> ServeOptions {
     match read(&format!("serve {line}")).unwrap().command {
         Command::Serve(options) => *options,
-        Command::Check(_) | Command::Quickstart(_) | Command::Echo(_) | Command::Version => panic!("not serve"),
+        Command::Check(_) | Command::Quickstart(_) | Command::Echo(_) | Command::Version(_) => panic!("not serve"),
     }
 }
 

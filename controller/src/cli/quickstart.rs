@@ -64,6 +64,6 @@ fn serve_options(options: &QuickstartOptions) -> anyhow::Result<ServeOptions> {
     let line = ["tidegate", "serve"].into_iter().chain(flags.into_iter().flatten());
     match Options::parse_checked(line)?.command {
         Command::Serve(serve) => Ok(*serve),
-        Command::Check(_) | Command::Quickstart(_) | Command::Echo(_) | Command::Version => bail!("not serve"),
+        Command::Check(_) | Command::Quickstart(_) | Command::Echo(_) | Command::Version(_) => bail!("not serve"),
     }
 }
