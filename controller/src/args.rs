@@ -52,7 +52,7 @@ pub enum Command {
     /// Serves as a backend that shows what reaches it: a workload for tests.
     Echo(EchoOptions),
     /// Prints the version.
-    Version,
+    Version(VersionOptions),
 }
 
 /// What `check` is given.
@@ -72,10 +72,10 @@ pub struct CheckOptions {
     pub classes: ClassOptions,
 }
 
-/// How findings are written.
+/// How findings, or a version, are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum OutputFormat {
-    /// For people: a line a finding, and one of what to do.
+    /// For people: lines of text.
     Text,
     /// For programs: one document.
     Json,
@@ -111,6 +111,14 @@ pub struct EchoOptions {
     pub name: Option<String>,
 }
 
+/// What `version` is given.
+#[derive(Debug, clap::Args)]
+pub struct VersionOptions {
+    /// How the version is written.
+    #[arg(short, long, env = "TIDEGATE_OUTPUT", value_name = "FORMAT", default_value = "text")]
+    pub output: OutputFormat,
+}
+
 impl Options {
     /// Reads the process's own arguments and environment. Wrong ones end the process with exit code 2 and a message that names the
     /// flag; `--help` and `--version` end it with 0.
@@ -136,7 +144,9 @@ impl Options {
             Command::Routes(options) | Command::Certs(options) | Command::Backends(options) | Command::Diagnostics(options) => {
                 Some(&mut options.look)
             }
-            Command::Serve(_) | Command::Check(_) | Command::Diff(_) | Command::Quickstart(_) | Command::Echo(_) | Command::Version => None,
+            Command::Serve(_) | Command::Check(_) | Command::Diff(_) | Command::Quickstart(_) | Command::Echo(_) | Command::Version(_) => {
+                None
+            }
         };
         let checked = match (look, matches.subcommand()) {
             (Some(look), Some((_, matches))) => look.settle(matches),

@@ -14,7 +14,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 
-use crate::args::{Command, DiffOptions, EchoOptions, ListOptions, Options};
+use crate::args::{Command, DiffOptions, EchoOptions, ListOptions, Options, OutputFormat};
 use crate::signal::Stops;
 use list::List;
 
@@ -33,8 +33,8 @@ pub fn run(options: Options) -> ExitCode {
         Command::Diff(options) => Ok(diff(*options)),
         Command::Quickstart(options) => runtime().and_then(|runtime| runtime.block_on(quickstart::run(options))),
         Command::Echo(options) => runtime().and_then(|runtime| runtime.block_on(echo(options))),
-        Command::Version => {
-            println!("tidegate {}", env!("CARGO_PKG_VERSION"));
+        Command::Version(options) => {
+            println!("{}", version(options.output));
             Ok(ExitCode::SUCCESS)
         }
     };
@@ -55,6 +55,15 @@ fn diff(options: DiffOptions) -> ExitCode {
         eprintln!("error: {error:#}");
         ExitCode::from(2)
     })
+}
+
+/// Returns what `version` prints: a line for people, or a document with a field for each thing that can be told.
+fn version(output: OutputFormat) -> String {
+    let version = env!("CARGO_PKG_VERSION");
+    match output {
+        OutputFormat::Text => format!("tidegate {version}"),
+        OutputFormat::Json => serde_json::json!({ "version": version }).to_string(),
+    }
 }
 
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {

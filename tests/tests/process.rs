@@ -303,5 +303,7 @@ fn a_snapshot_of_what_is_served_is_checked_like_the_manifests() -> anyhow::Resul
 fn it_tells_its_version() -> anyhow::Result<()> {
     let ended = run(&["version"], &[])?;
     assert_eq!((ended.status.code(), ended.stdout.starts_with("tidegate ")), (Some(0), true), "{}", ended.stdout);
+    let document: Value = serde_json::from_str(&run(&["version", "-o", "json"], &[])?.stdout)?;
+    assert_eq!(format!("tidegate {}\n", document["version"].as_str().context("no version")?), ended.stdout);
     Ok(())
 }

@@ -47,7 +47,7 @@ async fn the_health_server_answers_probes_and_metrics_and_nothing_else() {
 struct Long;
 
 impl Pages for Long {
-    fn page(&self, _: &str) -> Option<Reply> {
+    fn page(&self, _: &str, _: Option<&str>) -> Option<Reply> {
         None
     }
 
