@@ -120,6 +120,14 @@ fn the_schema_knows_exactly_what_there_is() {
 }
 
 #[test]
+fn the_chart_and_its_image_have_the_version_of_the_workspace() {
+    let chart: Value = serde_saphyr::from_str(&read("Chart.yaml")).unwrap();
+    for field in ["version", "appVersion"] {
+        assert_eq!(chart.get(field).unwrap(), env!("CARGO_PKG_VERSION"), "{field} of Chart.yaml");
+    }
+}
+
+#[test]
 fn the_table_of_values_is_current() {
     let mut text = format!("{GENERATED}\n## Values\n\n| value | default | meaning |\n|---|---|---|\n");
     for Documented { path, meaning, default } in documented() {

@@ -50,9 +50,10 @@ elsewhere are none of its business. */}}
 {{- end -}}
 {{- end -}}
 
-{{/* How long requests may take to finish: what a Pod has, less a margin. Nothing where the default fits. */}}
+{{/* How long requests may take to finish: what a Pod has after its hook, less a margin. Nothing where the default fits. */}}
 {{- define "tidegate.drain-max" -}}
-{{- $grace := .Values.controller.terminationGracePeriodSeconds | int -}}
+{{- $pause := dig "preStop" "sleep" "seconds" 0 .Values.controller.lifecycle | int -}}
+{{- $grace := sub (.Values.controller.terminationGracePeriodSeconds | int) $pause -}}
 {{- if lt $grace 250 -}}
 {{- printf "%ds" (ternary (sub $grace 10) (div (mul $grace 2) 3 | max 1) (ge $grace 30) | int) -}}
 {{- end -}}

@@ -6,6 +6,7 @@ use anyhow::{Context as _, ensure};
 use kube::api::DynamicObject;
 use tidegate_tests::backend::Backend;
 use tidegate_tests::client::Ask;
+use tidegate_tests::helm;
 use tidegate_tests::load::Load;
 use tidegate_tests::site::{Site, ingress};
 use tidegate_tests::tls::TestCertificate;
@@ -16,6 +17,7 @@ use crate::world;
 
 tidegate_tests::scenarios!("install":;
     alone:
+    the_commands_of_the_pages_install_it,
     a_release_serves_and_is_upgraded_rolled_back_and_uninstalled_without_a_trace,
     a_node_is_drained_while_a_pod_stays_and_no_request_fails,
     one_namespace_is_served_with_rights_in_it_alone,
@@ -59,10 +61,31 @@ async fn everything(site: &Site) -> anyhow::Result<BTreeSet<String>> {
     Ok(found)
 }
 
+/// The pages with a command that installs it.
+const PAGES: [(&str, &str); 3] = [
+    ("README.md", include_str!("../../../README.md")),
+    ("docs/install.md", include_str!("../../../docs/install.md")),
+    ("charts/tidegate/README.md", include_str!("../../../charts/tidegate/README.md")),
+];
+
+async fn the_commands_of_the_pages_install_it(site: &Site) -> anyhow::Result<()> {
+    let chart = helm::chart().to_string_lossy().into_owned();
+    for (page, text) in PAGES {
+        let command = text.lines().find_map(|line| line.strip_prefix("helm ")).with_context(|| format!("{page} has no command of helm"))?;
+        let words = command.split_whitespace().map(|word| if word == "charts/tidegate" { chart.as_str() } else { word });
+        forget_crds(site).await?;
+        let installed = world::helm()?.run(&words.collect::<Vec<_>>()).await.with_context(|| page);
+        world::helm()?.run(&["uninstall", "tidegate", "--namespace=tidegate", "--wait", "--ignore-not-found", "--timeout=90s"]).await?;
+        ensure!(installed?.contains("STATUS: deployed"), "{page}");
+    }
+    Ok(())
+}
+
 async fn a_release_serves_and_is_upgraded_rolled_back_and_uninstalled_without_a_trace(site: &Site) -> anyhow::Result<()> {
     let Shop { host, certificate, plain, .. } = &shop(site).await?;
     // It comes with the namespace, a moment later.
     wait::until_ok(async || site.get("ConfigMap", "kube-root-ca.crt").await).await?;
+    forget_crds(site).await?;
     let before = everything(site).await?;
     Release::with(site, &["controller.replicaCount=2"], async |release| {
         // In clear text, and over TLS with the host's own certificate; redirects name the port that clients see.
