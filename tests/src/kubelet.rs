@@ -71,6 +71,8 @@ struct Shared {
     addresses: network::Addresses,
     /// What is told to each Pod's life: the Pod as it is now, by its uid. Lives end when their sender goes.
     lives: Mutex<BTreeMap<String, watch::Sender<Arc<Pod>>>>,
+    /// The numbers of processes that run, by their Pods' namespaces and names.
+    processes: Mutex<BTreeMap<(String, String), u32>>,
 }
 
 impl Kubelet {
@@ -86,9 +88,16 @@ impl Kubelet {
         let client = cluster.client();
         let scheduler = Scheduler::register(&client, nodes).await?;
         let addresses = network::Addresses::default();
-        let shared = Arc::new(Shared { client, images, directory, addresses, lives: Mutex::default() });
+        let shared = Arc::new(Shared { client, images, directory, addresses, lives: Mutex::default(), processes: Mutex::default() });
         let watching = tokio::spawn(Arc::clone(&shared).watch(scheduler));
         Ok(Self { shared, _to_the_api_server: relay, watching })
+    }
+
+    /// Returns the number of a Pod's process while it runs, for signals that no kubelet would send.
+    #[must_use]
+    pub fn process(&self, namespace: &str, pod: &str) -> Option<u32> {
+        let processes = self.shared.processes.lock().unwrap_or_else(PoisonError::into_inner);
+        processes.get(&(namespace.to_owned(), pod.to_owned())).copied()
     }
 
     /// Returns what a Pod's process wrote so far, all of its starts together; empty for a Pod that never started.
@@ -158,6 +167,16 @@ impl Shared {
             tokio::spawn(pod::live(Arc::clone(self), node, receiver));
         }
         Ok(())
+    }
+
+    /// Notes that a Pod's process runs, or does not any more.
+    fn note_process(&self, pod: &Pod, number: Option<u32>) {
+        let mut processes = self.processes.lock().unwrap_or_else(PoisonError::into_inner);
+        let name = (pod.namespace().unwrap_or_default(), pod.name_any());
+        match number {
+            Some(number) => drop(processes.insert(name, number)),
+            None => drop(processes.remove(&name)),
+        }
     }
 
     fn log_of(&self, namespace: &str, pod: &str) -> PathBuf {

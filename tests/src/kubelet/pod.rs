@@ -23,7 +23,7 @@ use super::schedule::{Node, jiff_now};
 use super::status::Status;
 use super::{Shared, environment, volumes};
 
-/// The pause before a container that ended is started again; each is twice the last.
+/// The pause before a container that ended a second time is started again (the first time there is none); each is twice the last.
 const PAUSE: Duration = Duration::from_secs(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 /// How much of its log a container that failed has as its last words.
@@ -95,7 +95,7 @@ impl Life {
     }
 
     async fn run(mut self) -> anyhow::Result<()> {
-        let mut pause = PAUSE;
+        let mut pause = Duration::ZERO;
         loop {
             let over = match self.start().await {
                 Ok(running) => self.attend(running).await?,
@@ -103,6 +103,7 @@ impl Life {
                     "exitCode": 128, "reason": "StartError", "message": format!("{error:#}"), "startedAt": jiff_now(), "finishedAt": jiff_now(),
                 } })),
             };
+            self.shared.note_process(&self.pod, None);
             match over {
                 Over::Gone => return Ok(()),
                 Over::Deleted => return self.vanish().await,
@@ -116,7 +117,7 @@ impl Life {
                 }
             }
             let until = Instant::now() + pause;
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            pause = (pause * 2).clamp(PAUSE, LONGEST_PAUSE);
             tokio::select! {
                 () = tokio::time::sleep_until(until) => {}
                 over = self.deleted() => match over {
@@ -153,6 +154,7 @@ impl Life {
         let child = sandbox.start()?;
         let (sender, findings) = mpsc::channel(4);
         let probing = tokio::spawn(probe::watch(container, address, sender));
+        shared.note_process(&self.pod, child.id());
         let since = jiff_now();
         self.status.state = json!({ "running": { "startedAt": since } });
         Ok(Running { child, findings, probing, log_before, since })

@@ -8,11 +8,14 @@ use tidegate_tests::object;
 use tidegate_tests::site::Site;
 use tidegate_tests::wait;
 
+use crate::world;
+
 tidegate_tests::scenarios!("played":
     volumes_and_downward_fields_reach_the_program,
     the_root_is_read_only_but_for_what_is_mounted,
     low_ports_take_the_capability_or_the_kernels_setting,
     a_pod_that_fails_its_liveness_probe_is_started_anew,
+    a_pod_whose_process_is_killed_is_started_anew_at_once,
     a_pod_that_does_not_end_is_killed_when_its_grace_is_over,
 );
 
@@ -109,6 +112,29 @@ async fn a_pod_that_fails_its_liveness_probe_is_started_anew(site: &Site) -> any
     .await?;
     // It ended well when it was told to.
     ensure!(reason["exitCode"] == 0, "{reason}");
+    Ok(())
+}
+
+async fn kill(process: u32) -> anyhow::Result<()> {
+    let status = tokio::process::Command::new("kill").args(["-s", "KILL", &process.to_string()]).status().await?;
+    ensure!(status.success(), "kill {process}: {status}");
+    Ok(())
+}
+
+async fn a_pod_whose_process_is_killed_is_started_anew_at_once(site: &Site) -> anyhow::Result<()> {
+    shows(site, &pod("victim", &["echo"], &json!({}), &json!({})), "victim", "a Pod that runs", address).await?;
+    let kubelet = &world::world()?.kubelet;
+    let first = kubelet.process(&site.namespace, "victim").context("no process")?;
+    kill(first).await?;
+    let begun = std::time::Instant::now();
+    let ended = wait::until("another start", async || {
+        let status = site.get("Pod", "victim").await?.data["status"]["containerStatuses"][0].clone();
+        Ok((status["restartCount"] == 1 && status["state"]["running"].is_object()).then(|| status["lastState"]["terminated"].clone()))
+    })
+    .await?;
+    ensure!(ended["exitCode"] == 137, "{ended}");
+    ensure!(begun.elapsed().as_secs() < 10, "it took {:?}", begun.elapsed());
+    ensure!(kubelet.process(&site.namespace, "victim").is_some_and(|second| second != first), "it is the same process");
     Ok(())
 }
 
