@@ -14,42 +14,47 @@ use crate::namespace::system;
 /// The address of the Service `kubernetes`, which the API server's certificate names.
 pub(super) const API_SERVER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 2, 0, 1)), 443);
 /// Joins the bridge from a new network namespace, whose owner is the run: the first process of its process namespace. Takes the
-/// interface's name on the bridge, the address, the hardware address and the gateway.
-pub(super) const JOIN: &str = r#"
-join() {
-  ip link set lo up
-  ip link add eth0 address "$3" type veth peer name "$1" netns 1
-  nsenter --net --target 1 ip link set "$1" master pods up
-  ip addr add "$2/16" dev eth0
-  ip link set eth0 up
-  ip route add default via "$4"
-}
+/// interface's name on the bridge, the address, the hardware address and the gateway; stays, and the namespace with it.
+const JOIN: &str = r#"
 PATH=/usr/sbin:/usr/bin:/sbin:/bin
+ip link set lo up
+ip link add eth0 address "$3" type veth peer name "$1" netns 1
+nsenter --net --target 1 ip link set "$1" master pods up
+ip addr add "$2/16" dev eth0
+ip link set eth0 up
+ip route add default via "$4"
+echo joined
+exec sleep infinity
 "#;
 /// The run's own address on the bridge.
-pub(super) const GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 3, 0, 1);
+const GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 3, 0, 1);
 /// The bridge's name.
 const BRIDGE: &str = "pods";
 const PREFIX: u8 = 16;
 
 /// Makes the bridge.
 pub(super) fn set_up() -> anyhow::Result<()> {
-    system(&format!("ip link add {BRIDGE} type bridge"))?;
+    // Left to itself it takes the hardware address of one of its interfaces, another whenever they change, and Pods would send to the old.
+    system(&format!("ip link add {BRIDGE} address {} type bridge", hardware(GATEWAY)))?;
     system(&format!("ip addr add {GATEWAY}/{PREFIX} dev {BRIDGE}"))?;
     system(&format!("ip link set {BRIDGE} up"))?;
     system(&format!("ip addr add {}/32 dev lo", API_SERVER.ip()))
 }
 
-/// Makes a node's network, which is there until the process that holds it ends.
-pub(super) async fn of_node(number: u8) -> anyhow::Result<(Ipv4Addr, Child)> {
-    let address = Ipv4Addr::new(10, 3, 255, number);
+/// Makes a network with this address, as a Pod or a node has it. It is there for as long as the process that holds it: also after a
+/// container has ended, whose last packets would be lost with it.
+pub(super) async fn make(interface: &str, address: Ipv4Addr) -> anyhow::Result<Child> {
     let mut command = Command::new("unshare");
-    command.args(["--net", "--", "sh", "-euc", &format!("{JOIN}\njoin \"$@\"\necho joined\nexec sleep infinity"), "node"]);
-    command.arg(format!("node{number}")).arg(address.to_string()).arg(hardware(address)).arg(GATEWAY.to_string());
+    command.args(["--net", "--", "sh", "-euc", JOIN, "network", interface, &address.to_string(), &hardware(address), &GATEWAY.to_string()]);
     let mut holder = command.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true).spawn()?;
     let said = BufReader::new(holder.stdout.take().context("no standard output")?).lines().next_line().await?;
-    ensure!(said.as_deref() == Some("joined"), "a node's network cannot be made");
-    Ok((address, holder))
+    ensure!(said.as_deref() == Some("joined"), "the network of {address} cannot be made");
+    Ok(holder)
+}
+
+/// Returns the address of a node by its number.
+pub(super) fn of_node(number: u8) -> Ipv4Addr {
+    Ipv4Addr::new(10, 3, 255, number)
 }
 
 /// Hands out addresses and names of interfaces; none is given twice.
@@ -79,8 +84,8 @@ impl Addresses {
     }
 }
 
-/// Returns the hardware address that goes with a Pod's address: the same after a restart, so that nobody's memory of it is stale.
-pub(super) fn hardware(address: Ipv4Addr) -> String {
+/// Returns the hardware address that goes with an address, so that nobody's memory of it is ever stale.
+fn hardware(address: Ipv4Addr) -> String {
     let [a, b, c, d] = address.octets();
     format!("0a:00:{a:02x}:{b:02x}:{c:02x}:{d:02x}")
 }

@@ -18,10 +18,10 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::probe::{self, Finding};
-use super::sandbox::{Network, Sandbox};
+use super::sandbox::Sandbox;
 use super::schedule::{Node, jiff_now};
 use super::status::Status;
-use super::{Shared, environment, volumes};
+use super::{Shared, environment, network, volumes};
 
 /// The pause before a container that ended a second time is started again (the first time there is none); each is twice the last.
 const PAUSE: Duration = Duration::from_secs(10);
@@ -45,6 +45,8 @@ struct Life {
     node: Node,
     status: Status,
     log: PathBuf,
+    /// Holds the Pod's network from its first start on; `None` for good where the Pod has its node's.
+    holder: Option<Child>,
     host_network: bool,
 }
 
@@ -80,7 +82,7 @@ impl Life {
         let host_network = pod.spec.as_ref().is_some_and(|spec| spec.host_network == Some(true));
         let address = if host_network { node.address } else { shared.addresses.address() };
         let log = shared.log_of(&pod.namespace().unwrap_or_default(), &pod.name_any());
-        Self { shared, pods, pod, status: Status::new(address, node.address), node, log, host_network }
+        Self { shared, pods, pod, status: Status::new(address, node.address), node, log, holder: None, host_network }
     }
 
     fn address(&self) -> Ipv4Addr {
@@ -135,15 +137,11 @@ impl Life {
         let directory = shared.new_directory("start-")?;
         let volumes = volumes::make(&shared.client, &self.pod, address, &directory.join("volumes")).await?;
         let variables = environment::variables(&shared.client, &self.pod, &container, address).await?;
-        let network = match (self.host_network, self.node.holder.id()) {
-            (false, _) => Network::Own { interface: shared.addresses.interface() },
-            (true, holder) => Network::OfNode { holder: holder.context("the node is gone")? },
-        };
+        let network = self.network().await?;
         let sandbox = Sandbox {
             pod: &self.pod,
             container: &container,
             image,
-            address,
             network,
             variables: &variables,
             volumes: &volumes,
@@ -158,6 +156,17 @@ impl Life {
         let since = jiff_now();
         self.status.state = json!({ "running": { "startedAt": since } });
         Ok(Running { child, findings, probing, log_before, since })
+    }
+
+    /// Returns the process that holds the network of the Pod, which is made if there is none yet.
+    async fn network(&mut self) -> anyhow::Result<u32> {
+        if self.host_network {
+            return self.node.holder.id().context("the node's network is gone");
+        }
+        if self.holder.is_none() {
+            self.holder = Some(network::make(&self.shared.addresses.interface(), self.address()).await?);
+        }
+        self.holder.as_ref().and_then(Child::id).context("the Pod's network is gone")
     }
 
     /// Stays with a container until it does not run any more.

@@ -1,10 +1,9 @@
-//! The process of a container: in a network of its own (but for `hostNetwork`), with a root of its own that has nothing but the program,
+//! The process of a container: in the network of its Pod or its node, with a root of its own that has nothing but the program,
 //! what it is linked against, and the volumes; without the capabilities that it does not ask for. The shell that prepares it replaces itself
 //! by it, so that the child's number is the program's.
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
@@ -12,16 +11,13 @@ use anyhow::{Context as _, ensure};
 use k8s_openapi::api::core::v1::{Container, Pod};
 use tokio::process::{Child, Command};
 
-use super::network::{GATEWAY, JOIN, hardware};
 use super::{Image, environment, write};
 
-/// Prepares and becomes the program, after [`JOIN`].
+/// Prepares and becomes the program.
 const SCRIPT: &str = r#"
-root=$1 read_only=$2 interface=$3 address=$4 hardware=$5 gateway=$6 capabilities=$7 program=$8 mounts=$9
-shift 9
-settings=$1
-shift
-[ -z "$interface" ] || join "$interface" "$address" "$hardware" "$gateway"
+PATH=/usr/sbin:/usr/bin:/sbin:/bin
+root=$1 read_only=$2 capabilities=$3 program=$4 mounts=$5 settings=$6
+shift 6
 while IFS='=' read -r name value; do
   echo "$value" > "/proc/sys/$(echo "$name" | tr . /)"
 done < "$settings"
@@ -41,29 +37,14 @@ done < "$mounts"
 exec chroot "$root" /usr/bin/setpriv --no-new-privs --inh-caps=-all --bounding-set="$capabilities" /program "$@"
 "#;
 
-/// The network that a container is in.
-#[derive(Debug)]
-pub(super) enum Network {
-    /// One of its own, with an interface of this name on the bridge.
-    Own {
-        /// The name.
-        interface: String,
-    },
-    /// Its node's, which the process of this number holds.
-    OfNode {
-        /// The number.
-        holder: u32,
-    },
-}
-
 /// What a container is started with.
 #[derive(Debug)]
 pub(super) struct Sandbox<'a> {
     pub(super) pod: &'a Pod,
     pub(super) container: &'a Container,
     pub(super) image: &'a Image,
-    pub(super) address: Ipv4Addr,
-    pub(super) network: Network,
+    /// The process that holds the network that it is in.
+    pub(super) network: u32,
     pub(super) variables: &'a [(String, String)],
     pub(super) volumes: &'a BTreeMap<String, PathBuf>,
     /// A directory of this start's own.
@@ -80,26 +61,15 @@ impl Sandbox<'_> {
         write(&settings, self.settings())?;
         let security = self.container.security_context.as_ref();
         let read_only = security.and_then(|security| security.read_only_root_filesystem) == Some(true);
-        let mut command = Command::new(if matches!(self.network, Network::Own { .. }) { "unshare" } else { "nsenter" });
-        let interface = match &self.network {
-            Network::Own { interface } => {
-                command.arg("--net");
-                interface
-            }
-            Network::OfNode { holder } => {
-                command.arg(format!("--net=/proc/{holder}/ns/net")).arg("unshare");
-                ""
-            }
-        };
-        command.args(["--mount", "--", "sh", "-euc", &format!("{JOIN}{SCRIPT}"), "kubelet"]);
+        let mut command = Command::new("nsenter");
+        command.arg(format!("--net=/proc/{}/ns/net", self.network)).args(["unshare", "--mount", "--", "sh", "-euc", SCRIPT, "kubelet"]);
         command.arg(&root).arg(if read_only { "yes" } else { "no" });
-        command.arg(interface).arg(self.address.to_string()).arg(hardware(self.address)).arg(GATEWAY.to_string());
         command.arg(self.capabilities()).arg(&self.image.program).arg(&mounts).arg(&settings);
         command.args(self.arguments()?);
         let log = File::options().create(true).append(true).open(self.log)?;
         command.env_clear().envs(self.variables.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).kill_on_drop(true);
-        command.spawn().context("cannot start unshare (package util-linux)")
+        command.spawn().context("cannot start nsenter (package util-linux)")
     }
 
     fn arguments(&self) -> anyhow::Result<Vec<String>> {

@@ -38,7 +38,8 @@ impl Scheduler {
         let api: Api<core::Node> = Api::all(client.clone());
         let mut nodes = Vec::new();
         for (name, number) in names.iter().zip(1_u8..) {
-            let (address, holder) = network::of_node(number).await?;
+            let address = network::of_node(number);
+            let holder = network::make(&format!("node{number}"), address).await?;
             let node = json!({
                 "apiVersion": "v1", "kind": "Node",
                 "metadata": { "name": name, "labels": { "kubernetes.io/hostname": name, "kubernetes.io/os": "linux" } },

@@ -65,6 +65,7 @@ async fn a_release_serves_and_is_upgraded_rolled_back_and_uninstalled_without_a_
     let Shop { host, certificate, plain, .. } = &shop(site).await?;
     // It comes with the namespace, a moment later.
     wait::until_ok(async || site.get("ConfigMap", "kube-root-ca.crt").await).await?;
+    forget_crds(site).await?;
     let before = everything(site).await?;
     Release::with(site, &["controller.replicaCount=2"], async |release| {
         // In clear text, and over TLS with the host's own certificate; redirects name the port that clients see.
