@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
@@ -17,11 +17,14 @@ use serde_json::json;
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::{Instant, timeout};
 
 use crate::namespace::system;
 
 /// The range of its addresses.
 const RANGE: &str = "10.4.0.0/16";
+/// How long an endpoint may take to answer a connection; then the client's is closed.
+const CONNECT_WITHIN: Duration = Duration::from_secs(3);
 const SERVICE_NAME: &str = "kubernetes.io/service-name";
 
 /// A Service, by its namespace and name.
@@ -30,7 +33,18 @@ type Name = (String, String);
 /// A load balancer for all Services of a cluster. Connections through it end when it goes out of scope.
 #[derive(Debug)]
 pub struct Balancer {
+    shared: Arc<Shared>,
     tasks: Vec<JoinHandle<()>>,
+}
+
+/// Where a connection was led to.
+#[derive(Debug, Clone, Copy)]
+pub struct Led {
+    /// The endpoint.
+    pub to: SocketAddr,
+    /// When it came.
+    pub at: Instant,
+    open: bool,
 }
 
 struct Shared {
@@ -38,6 +52,14 @@ struct Shared {
     /// Endpoints as the balancer knows them, by Service and slice.
     slices: Mutex<BTreeMap<Name, BTreeMap<String, EndpointSlice>>>,
     turn: AtomicUsize,
+    /// Connections, by the client's address.
+    led: Mutex<BTreeMap<SocketAddr, Led>>,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").field("led", &self.led).finish_non_exhaustive()
+    }
 }
 
 impl Balancer {
@@ -47,9 +69,24 @@ impl Balancer {
     /// This is not the run's own network.
     pub fn start(client: &Client, lag: Duration) -> anyhow::Result<Self> {
         system(&format!("ip route add local {RANGE} dev lo"))?;
-        let shared = Arc::new(Shared { client: client.clone(), slices: Mutex::default(), turn: AtomicUsize::new(0) });
-        let tasks = vec![tokio::spawn(Arc::clone(&shared).watch_services()), tokio::spawn(shared.watch_endpoints(lag))];
-        Ok(Self { tasks })
+        let shared =
+            Arc::new(Shared { client: client.clone(), slices: Mutex::default(), turn: AtomicUsize::new(0), led: Mutex::default() });
+        let tasks = vec![tokio::spawn(Arc::clone(&shared).watch_services()), tokio::spawn(Arc::clone(&shared).watch_endpoints(lag))];
+        Ok(Self { shared, tasks })
+    }
+
+    /// Returns where the connection of a client with this address was led to, the last one if there were several.
+    #[must_use]
+    pub fn led(&self, client: SocketAddr) -> Option<Led> {
+        self.shared.led().get(&client).copied()
+    }
+
+    /// Returns how many connections were led to this address so far, and how many of them are open.
+    #[must_use]
+    pub fn led_to(&self, address: IpAddr) -> (usize, usize) {
+        let led = self.shared.led();
+        let there = led.values().filter(|led| led.to.ip() == address);
+        (there.clone().count(), there.filter(|led| led.open).count())
     }
 }
 
@@ -61,7 +98,25 @@ impl Drop for Balancer {
     }
 }
 
+/// A connection that is open until this is dropped.
+struct Over {
+    shared: Arc<Shared>,
+    client: SocketAddr,
+}
+
+impl Drop for Over {
+    fn drop(&mut self) {
+        if let Some(led) = self.shared.led().get_mut(&self.client) {
+            led.open = false;
+        }
+    }
+}
+
 impl Shared {
+    fn led(&self) -> MutexGuard<'_, BTreeMap<SocketAddr, Led>> {
+        self.led.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     async fn watch_services(self: Arc<Self>) {
         let mut fronts: BTreeMap<Name, (IpAddr, Vec<ServicePort>, JoinSet<()>)> = BTreeMap::new();
         let mut next = 1_u16;
@@ -112,11 +167,14 @@ impl Shared {
         loop {
             tokio::select! {
                 accepted = listener.accept() => {
-                    let Ok((mut client, _)) = accepted else { continue };
+                    let Ok((mut client, from)) = accepted else { continue };
                     // Nobody to lead it to: it is closed.
                     let Some(endpoint) = self.next(&name, &port) else { continue };
+                    let shared = Arc::clone(&self);
+                    shared.led().insert(from, Led { to: endpoint, at: Instant::now(), open: true });
                     connections.spawn(async move {
-                        let Ok(mut server) = TcpStream::connect(endpoint).await else { return };
+                        let _over = Over { shared, client: from };
+                        let Ok(Ok(mut server)) = timeout(CONNECT_WITHIN, TcpStream::connect(endpoint)).await else { return };
                         let _ = (client.set_nodelay(true), server.set_nodelay(true));
                         // However it ends, both sides see it.
                         let _ = copy_bidirectional(&mut client, &mut server).await;

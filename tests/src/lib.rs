@@ -3,7 +3,7 @@
 //! ```text
 //! assets -> namespace (dns) -> cluster ---+--> helm, controllers, kubelet, balancer (what is installed runs)
 //!                                         +-> site (objects, backends, Tidegates) -> scenarios, run on each kind of site
-//! backend, client, load, relay, tls ------+
+//! backend, client, load, relay, tls, traffic +
 //!                                         +-> front (a Tidegate before addresses of the test's own, on ports that the system chose)
 //! python, prometheus (peers that others wrote) +
 //! ```
@@ -34,4 +34,5 @@ pub mod scenarios;
 pub mod site;
 pub mod tidegate;
 pub mod tls;
+pub mod traffic;
 pub mod wait;

@@ -17,6 +17,25 @@ use tokio::time::MissedTickBehavior;
 
 use crate::client;
 
+/// Returns a number from the environment, for machines that cannot do what tests do by default.
+///
+/// # Errors
+/// It is not a number.
+pub fn setting(name: &str, default: u32) -> anyhow::Result<u32> {
+    match std::env::var(name) {
+        Ok(text) => text.parse().with_context(|| format!("{name} is {text:?}, not a number")),
+        Err(_) => Ok(default),
+    }
+}
+
+/// Returns how many requests a second tests under load send: 500, or `TIDEGATE_TEST_LOAD_RPS`.
+///
+/// # Errors
+/// That is not a number.
+pub fn requests_per_second() -> anyhow::Result<u32> {
+    setting("TIDEGATE_TEST_LOAD_RPS", 500)
+}
+
 /// Requests to one host until it is ended.
 #[derive(Debug)]
 pub struct Load {

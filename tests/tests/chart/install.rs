@@ -26,24 +26,29 @@ tidegate_tests::scenarios!("install":;
     a_wrong_flag_fails_the_pod_and_is_named_in_its_last_words,
 );
 
-/// A backend `app-1` behind an Ingress of the class `tidegate`, for two hosts of the site's own.
-struct Shop {
+/// Backends `app-1` ... behind an Ingress of the class `tidegate`, for two hosts of the site's own.
+pub(crate) struct Shop {
     /// A host with TLS, and its certificate.
-    host: String,
-    certificate: TestCertificate,
+    pub(crate) host: String,
+    pub(crate) certificate: TestCertificate,
     /// A host without.
-    plain: String,
-    _backends: Vec<Backend>,
+    pub(crate) plain: String,
+    pub(crate) backends: Vec<Backend>,
 }
 
 async fn shop(site: &Site) -> anyhow::Result<Shop> {
+    shop_of(site, 1).await
+}
+
+/// Makes one with so many backends.
+pub(crate) async fn shop_of(site: &Site, backends: u8) -> anyhow::Result<Shop> {
     let (host, plain) = (format!("{}.test", site.namespace), format!("plain.{}.test", site.namespace));
-    let backends = site.service("app", 1).await?;
+    let backends = site.service("app", backends).await?;
     let certificate = TestCertificate::new(&[&host])?;
     site.apply(&certificate.secret("shop-tls")).await?;
     let rules = ingress("shop", &[&format!("{host}/ Prefix app"), &format!("{plain}/ Prefix app")])?.replace("$CLASS", "tidegate");
     site.apply(&format!("{rules}  tls: [{{hosts: [{host}], secretName: shop-tls}}]\n")).await?;
-    Ok(Shop { host, certificate, plain, _backends: backends })
+    Ok(Shop { host, certificate, plain, backends })
 }
 
 /// Everything of the cluster as `kind/name`, but for Events, and groups of APIs, which come and go with their kinds.
@@ -125,12 +130,12 @@ async fn a_release_serves_and_is_upgraded_rolled_back_and_uninstalled_without_a_
 }
 
 /// Returns the names of a release's Pods.
-async fn names(release: &Release<'_>) -> anyhow::Result<BTreeSet<String>> {
+pub(crate) async fn names(release: &Release<'_>) -> anyhow::Result<BTreeSet<String>> {
     Ok(release.pods().await?.into_iter().filter_map(|pod| pod.metadata.name).collect())
 }
 
 /// Waits until there are just so many Pods, none of them about to end, and returns their names.
-async fn settled(release: &Release<'_>, count: usize) -> anyhow::Result<BTreeSet<String>> {
+pub(crate) async fn settled(release: &Release<'_>, count: usize) -> anyhow::Result<BTreeSet<String>> {
     wait::until_ok(async || {
         let pods = release.pods().await?;
         let ready = |pod: &DynamicObject| pod.data["status"]["containerStatuses"][0]["ready"] == true;

@@ -13,7 +13,7 @@ use tidegate_tests::helm::Helm;
 use tidegate_tests::kubelet::{Image, Kubelet};
 
 /// How much later the load balancer knows which Pods are ready.
-pub(crate) const LAG: Duration = Duration::from_secs(1);
+pub(crate) const LAG: Duration = Duration::from_secs(2);
 
 static WORLD: OnceLock<World> = OnceLock::new();
 
@@ -23,7 +23,7 @@ pub(crate) struct World {
     pub(crate) helm: Helm,
     pub(crate) kubelet: Kubelet,
     _controllers: Controllers,
-    _balancer: Balancer,
+    pub(crate) balancer: Balancer,
 }
 
 /// Makes it.
@@ -40,7 +40,7 @@ pub(crate) async fn make(cluster: &Cluster, helm: &Path) -> anyhow::Result<()> {
         helm: Helm::new(helm, cluster)?,
         kubelet: Kubelet::start(cluster, &["node-1", "node-2"], images).await?,
         _controllers: Controllers::start(cluster)?,
-        _balancer: Balancer::start(&cluster.client(), LAG)?,
+        balancer: Balancer::start(&cluster.client(), LAG)?,
     };
     let _ = WORLD.set(world);
     Ok(())

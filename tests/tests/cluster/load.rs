@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use tidegate_tests::load::Load;
+use tidegate_tests::load::{Load, requests_per_second, setting};
 use tidegate_tests::object;
 use tidegate_tests::site::{Site, ingress, slice};
 use tidegate_tests::tidegate::Want::From;
@@ -16,18 +16,6 @@ tidegate_tests::scenarios!("load":;
     a_rolling_update_of_the_backends_fails_no_request,
     rotating_certificates_fails_no_handshake,
 );
-
-/// Returns a number from the environment, for machines that cannot do what these tests do by default.
-fn setting(name: &str, default: u32) -> anyhow::Result<u32> {
-    match std::env::var(name) {
-        Ok(text) => text.parse().with_context(|| format!("{name} is {text:?}, not a number")),
-        Err(_) => Ok(default),
-    }
-}
-
-fn requests_per_second() -> anyhow::Result<u32> {
-    setting("TIDEGATE_TEST_LOAD_RPS", 500)
-}
 
 /// `TIDEGATE_TEST_LOAD_SECONDS` scales the time and the changes alike.
 async fn two_hundred_ingress_changes_in_a_minute_fail_no_request(site: &Site) -> anyhow::Result<()> {
