@@ -156,7 +156,7 @@ impl Shared {
             return scheduler.bind(&pod).await;
         };
         let Some(node) = scheduler.node(&node).cloned() else { return Ok(()) };
-        scheduler.placed(&uid, &node.name);
+        scheduler.placed(&pod, &node.name);
         let pod = Arc::new(pod);
         let mut lives = self.lives.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(life) = lives.get(&uid) {

@@ -1,4 +1,4 @@
-//! Puts Pods on nodes: the one that a Pod asks for by name, else the open one with the fewest.
+//! Puts Pods on nodes: the one that a Pod asks for by name, else the open one with the fewest of its namespace, or else of all.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -28,8 +28,8 @@ pub struct Node {
 pub(super) struct Scheduler {
     client: Client,
     nodes: Vec<Node>,
-    /// Nodes by the uids of their Pods.
-    placed: BTreeMap<String, String>,
+    /// Namespace and node of Pods, by their uids.
+    placed: BTreeMap<String, (String, String)>,
 }
 
 impl Scheduler {
@@ -68,8 +68,8 @@ impl Scheduler {
     }
 
     /// Notes where a Pod is.
-    pub(super) fn placed(&mut self, uid: &str, node: &str) {
-        self.placed.insert(uid.to_owned(), node.to_owned());
+    pub(super) fn placed(&mut self, pod: &core::Pod, node: &str) {
+        self.placed.insert(pod.uid().unwrap_or_default(), (pod.namespace().unwrap_or_default(), node.to_owned()));
     }
 
     /// Forgets a Pod.
@@ -79,10 +79,14 @@ impl Scheduler {
 
     /// Puts a Pod on a node.
     pub(super) async fn bind(&mut self, pod: &core::Pod) -> anyhow::Result<()> {
+        // A second event may tell of a Pod before the first one's binding shows.
+        if self.placed.contains_key(&pod.uid().unwrap_or_default()) {
+            return Ok(());
+        }
         let (name, namespace) = (pod.name_any(), pod.namespace().unwrap_or_default());
         let node = match wanted(pod) {
             Some(node) => node,
-            None => self.emptiest().await?.with_context(|| format!("no node is open for the Pod {namespace}/{name}"))?,
+            None => self.emptiest(&namespace).await?.with_context(|| format!("no node is open for the Pod {namespace}/{name}"))?,
         };
         let binding = json!({
             "apiVersion": "v1", "kind": "Binding", "metadata": { "name": name },
@@ -96,16 +100,20 @@ impl Scheduler {
             Err(kube::Error::Api(status)) if [404, 409].contains(&status.code) => {}
             other => drop(other.with_context(|| format!("the Pod {namespace}/{name} cannot be put on {node}"))?),
         }
-        self.placed(&pod.uid().unwrap_or_default(), &node);
+        self.placed(pod, &node);
         Ok(())
     }
 
-    async fn emptiest(&self) -> anyhow::Result<Option<String>> {
+    async fn emptiest(&self, namespace: &str) -> anyhow::Result<Option<String>> {
         let api: Api<core::Node> = Api::all(self.client.clone());
         let open = api.list(&Default::default()).await?.items;
         let open = open.iter().filter(|node| node.spec.as_ref().is_none_or(|spec| spec.unschedulable != Some(true)));
-        let count = |name: &str| self.placed.values().filter(|node| *node == name).count();
-        Ok(open.map(kube::ResourceExt::name_any).min_by_key(|name| (count(name), name.clone())))
+        let count = |name: &str, namespace: Option<&str>| {
+            let there = |(of, node): &&(String, String)| node == name && namespace.is_none_or(|namespace| of == namespace);
+            self.placed.values().filter(there).count()
+        };
+        let fullness = |name: &String| (count(name, Some(namespace)), count(name, None), name.clone());
+        Ok(open.map(kube::ResourceExt::name_any).min_by_key(fullness))
     }
 }
 
