@@ -37,6 +37,9 @@ pub struct Balancer {
     tasks: Vec<JoinHandle<()>>,
 }
 
+/// A connection of a client: its own address, and that which it connected to. A client may have the same address towards two ports.
+pub type Ends = (SocketAddr, SocketAddr);
+
 /// Where a connection was led to.
 #[derive(Debug, Clone, Copy)]
 pub struct Led {
@@ -52,8 +55,7 @@ struct Shared {
     /// Endpoints as the balancer knows them, by Service and slice.
     slices: Mutex<BTreeMap<Name, BTreeMap<String, EndpointSlice>>>,
     turn: AtomicUsize,
-    /// Connections, by the client's address.
-    led: Mutex<BTreeMap<SocketAddr, Led>>,
+    led: Mutex<BTreeMap<Ends, Led>>,
 }
 
 impl std::fmt::Debug for Shared {
@@ -75,10 +77,10 @@ impl Balancer {
         Ok(Self { shared, tasks })
     }
 
-    /// Returns where the connection of a client with this address was led to, the last one if there were several.
+    /// Returns where a connection was led to, the last one if there were several with these ends.
     #[must_use]
-    pub fn led(&self, client: SocketAddr) -> Option<Led> {
-        self.shared.led().get(&client).copied()
+    pub fn led(&self, ends: Ends) -> Option<Led> {
+        self.shared.led().get(&ends).copied()
     }
 
     /// Returns how many connections were led to this address so far, and how many of them are open.
@@ -101,19 +103,19 @@ impl Drop for Balancer {
 /// A connection that is open until this is dropped.
 struct Over {
     shared: Arc<Shared>,
-    client: SocketAddr,
+    ends: Ends,
 }
 
 impl Drop for Over {
     fn drop(&mut self) {
-        if let Some(led) = self.shared.led().get_mut(&self.client) {
+        if let Some(led) = self.shared.led().get_mut(&self.ends) {
             led.open = false;
         }
     }
 }
 
 impl Shared {
-    fn led(&self) -> MutexGuard<'_, BTreeMap<SocketAddr, Led>> {
+    fn led(&self) -> MutexGuard<'_, BTreeMap<Ends, Led>> {
         self.led.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -170,10 +172,11 @@ impl Shared {
                     let Ok((mut client, from)) = accepted else { continue };
                     // Nobody to lead it to: it is closed.
                     let Some(endpoint) = self.next(&name, &port) else { continue };
-                    let shared = Arc::clone(&self);
-                    shared.led().insert(from, Led { to: endpoint, at: Instant::now(), open: true });
+                    let Ok(front) = client.local_addr() else { continue };
+                    let (shared, ends) = (Arc::clone(&self), (from, front));
+                    shared.led().insert(ends, Led { to: endpoint, at: Instant::now(), open: true });
                     connections.spawn(async move {
-                        let _over = Over { shared, client: from };
+                        let _over = Over { shared, ends };
                         let Ok(Ok(mut server)) = timeout(CONNECT_WITHIN, TcpStream::connect(endpoint)).await else { return };
                         let _ = (client.set_nodelay(true), server.set_nodelay(true));
                         // However it ends, both sides see it.

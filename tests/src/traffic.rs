@@ -178,8 +178,8 @@ impl Shared {
                 Some(open) => open,
                 None => match Connection::open(self, lane.wire).await {
                     Ok(open) => open,
-                    Err((client, cause)) => {
-                        turns.iter().for_each(|_| self.tally().failed(lane.kind, client, format!("no connection: {cause:#}")));
+                    Err((ends, cause)) => {
+                        turns.iter().for_each(|_| self.tally().failed(lane.kind, ends, format!("no connection: {cause:#}")));
                         return;
                     }
                 },
@@ -201,7 +201,7 @@ impl Shared {
                     }
                     Outcome::Failed(cause) => {
                         keep = false;
-                        self.tally().failed(lane.kind, Some(open.client), format!("{cause:#}"));
+                        self.tally().failed(lane.kind, Some(open.ends), format!("{cause:#}"));
                     }
                 }
             }

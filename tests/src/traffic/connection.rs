@@ -1,7 +1,6 @@
 //! A client's connection, and one request on it.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
@@ -16,6 +15,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::Shared;
+use crate::balancer::Ends;
 use crate::client;
 
 /// What is spoken on a connection.
@@ -68,8 +68,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 /// An open connection.
 #[derive(Debug)]
 pub(super) struct Connection {
-    /// The client's address.
-    pub(super) client: SocketAddr,
+    pub(super) ends: Ends,
     wire: Wire,
     sender: Sender,
 }
@@ -81,26 +80,26 @@ enum Sender {
     Http2(http2::SendRequest<Payload>),
 }
 
-/// Connects to where this is spoken, and shakes hands; with an error comes the client's address, if there was a connection.
-pub(super) async fn connect(shared: &Shared, wire: Wire) -> Result<(SocketAddr, Box<dyn Stream>), (Option<SocketAddr>, anyhow::Error)> {
+/// Connects to where this is spoken, and shakes hands; with an error comes the connection, if there was one.
+pub(super) async fn connect(shared: &Shared, wire: Wire) -> Result<(Ends, Box<dyn Stream>), (Option<Ends>, anyhow::Error)> {
     let target = &shared.target;
     let address = if wire == Wire::Http1 { target.http } else { target.https };
     let stream = client::connect(address).await.map_err(|error| (None, error))?;
-    let client = stream.local_addr().map_err(|error| (None, error.into()))?;
+    let ends = (stream.local_addr().map_err(|error| (None, error.into()))?, address);
     let config = match wire {
-        Wire::Http1 => return Ok((client, Box::new(stream))),
+        Wire::Http1 => return Ok((ends, Box::new(stream))),
         Wire::Http1OverTls => &shared.http1,
         Wire::Http2 => &shared.http2,
     };
     let shaken = tokio::time::timeout(client::ANSWER_WITHIN, client::handshake(stream, &target.secure, config)).await;
-    let stream = shaken.context("no TLS handshake in time").and_then(|result| result).map_err(|error| (Some(client), error))?;
-    Ok((client, Box::new(stream)))
+    let stream = shaken.context("no TLS handshake in time").and_then(|result| result).map_err(|error| (Some(ends), error))?;
+    Ok((ends, Box::new(stream)))
 }
 
 impl Connection {
-    pub(super) async fn open(shared: &Shared, wire: Wire) -> Result<Self, (Option<SocketAddr>, anyhow::Error)> {
-        let (client, stream) = connect(shared, wire).await?;
-        let failed = |error: hyper::Error| (Some(client), error.into());
+    pub(super) async fn open(shared: &Shared, wire: Wire) -> Result<Self, (Option<Ends>, anyhow::Error)> {
+        let (ends, stream) = connect(shared, wire).await?;
+        let failed = |error: hyper::Error| (Some(ends), error.into());
         let sender = if wire == Wire::Http2 {
             let (sender, driver) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.map_err(failed)?;
             tokio::spawn(driver);
@@ -110,7 +109,7 @@ impl Connection {
             tokio::spawn(driver);
             Sender::Http1(tokio::sync::Mutex::new(sender))
         };
-        Ok(Self { client, wire, sender })
+        Ok(Self { ends, wire, sender })
     }
 
     /// Asks for this, the so many-th time.

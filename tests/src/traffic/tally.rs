@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::ensure;
 use tokio::time::Instant;
+
+use crate::balancer::Ends;
 
 /// What clients do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -50,8 +51,8 @@ impl Kind {
 pub struct Failure {
     /// What it was.
     pub kind: Kind,
-    /// The client's address of the connection that it failed on, if there was one.
-    pub client: Option<SocketAddr>,
+    /// The connection that it failed on, if there was one.
+    pub on: Option<Ends>,
     /// Why.
     pub cause: String,
     /// When.
@@ -61,8 +62,8 @@ pub struct Failure {
 /// A WebSocket that was closed by the other side.
 #[derive(Debug, Clone)]
 pub struct Closed {
-    /// The client's address.
-    pub client: SocketAddr,
+    /// Its connection.
+    pub on: Ends,
     /// How: a close frame's code, or what the connection's end looked like.
     pub how: String,
     /// When.
@@ -91,8 +92,8 @@ impl Tally {
         *self.good.entry(kind).or_default() += 1;
     }
 
-    pub(super) fn failed(&mut self, kind: Kind, client: Option<SocketAddr>, cause: String) {
-        self.failed.push(Failure { kind, client, cause, at: Instant::now() });
+    pub(super) fn failed(&mut self, kind: Kind, on: Option<Ends>, cause: String) {
+        self.failed.push(Failure { kind, on, cause, at: Instant::now() });
     }
 
     /// Returns how many requests were answered well; messages of WebSockets are none.

@@ -18,10 +18,10 @@ const REST: Duration = Duration::from_millis(250);
 /// Keeps one open until the traffic ends.
 pub(super) async fn talk(shared: Arc<Shared>, wire: Wire) {
     while !shared.stopped() {
-        let (client, stream) = match connect(&shared, wire).await {
+        let (ends, stream) = match connect(&shared, wire).await {
             Ok(open) => open,
-            Err((client, cause)) => {
-                shared.tally().failed(Kind::WebSocket, client, format!("no connection: {cause:#}"));
+            Err((ends, cause)) => {
+                shared.tally().failed(Kind::WebSocket, ends, format!("no connection: {cause:#}"));
                 continue;
             }
         };
@@ -30,15 +30,15 @@ pub(super) async fn talk(shared: Arc<Shared>, wire: Wire) {
         let mut socket = match opening.context("no answer in time").and_then(|opened| Ok(opened?)) {
             Ok((socket, _)) => socket,
             Err(cause) => {
-                shared.tally().failed(Kind::WebSocket, Some(client), format!("not opened: {cause:#}"));
+                shared.tally().failed(Kind::WebSocket, Some(ends), format!("not opened: {cause:#}"));
                 continue;
             }
         };
         shared.tally().opened += 1;
         match exchange(&shared, &mut socket).await {
             Ok(None) => return,
-            Ok(Some(how)) => shared.tally().closed.push(Closed { client, how, at: Instant::now() }),
-            Err(cause) => shared.tally().failed(Kind::WebSocket, Some(client), format!("{cause:#}")),
+            Ok(Some(how)) => shared.tally().closed.push(Closed { on: ends, how, at: Instant::now() }),
+            Err(cause) => shared.tally().failed(Kind::WebSocket, Some(ends), format!("{cause:#}")),
         }
     }
 }

@@ -114,7 +114,7 @@ async fn a_deleted_pod_fails_no_request_and_its_websockets_close_one_after_anoth
         // Its WebSockets, and no others, are closed: each at a moment of its own.
         let balancer = &world()?.balancer;
         let (of_it, others): (Vec<_>, Vec<_>) =
-            tally.closed.iter().partition(|closed| balancer.led(closed.client).is_some_and(|led| led.to.ip() == address));
+            tally.closed.iter().partition(|closed| balancer.led(closed.on).is_some_and(|led| led.to.ip() == address));
         ensure!(others.is_empty(), "WebSockets of the other Pod were closed: {others:?}");
         let after: Vec<_> = of_it.iter().map(|closed| closed.at.duration_since(deleted)).collect();
         println!("WebSockets closed after {after:.1?}");
@@ -291,12 +291,12 @@ async fn of_a_leader_that_is_killed_only_what_was_led_to_it_fails_and_another_le
         ensure!(!tally.failed.is_empty(), "nothing failed: {tally}");
         let mut latest = Duration::ZERO;
         for failure in &tally.failed {
-            let led = failure.client.and_then(|client| world().ok()?.balancer.led(client));
+            let led = failure.on.and_then(|ends| world().ok()?.balancer.led(ends));
             let led =
                 led.filter(|led| led.to.ip() == address).with_context(|| format!("it has nothing to do with it: {failure:?}; {tally}"))?;
             latest = latest.max(led.at.saturating_duration_since(killed));
         }
-        let connections: BTreeSet<_> = tally.failed.iter().filter_map(|failure| failure.client).collect();
+        let connections: BTreeSet<_> = tally.failed.iter().filter_map(|failure| failure.on).collect();
         println!("it had {open} connections; those that failed were {}, the last led there after {latest:.1?}", connections.len());
         // Once the balancer has noticed, nobody is led there.
         ensure!(latest <= LAG * 2, "something was led there after {latest:?}, with a lag of {LAG:?}: {tally}");
