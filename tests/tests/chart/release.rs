@@ -32,7 +32,7 @@ pub(crate) async fn forget_crds(site: &Site) -> anyhow::Result<()> {
 }
 
 /// Values that every release of these tests has: Pods end soon, the load balancer being soon to notice.
-const SOON: &str = "controller.extraArgs.drain-min=4s";
+const SOON: &str = "controller.extraArgs.drain-min=6s";
 
 impl<'a> Release<'a> {
     /// Installs the chart with these values, runs what is to be seen, and uninstalls it. What its Pods wrote is shown when that fails.
