@@ -181,6 +181,8 @@ async fn a_node_is_drained_while_a_pod_stays_and_no_request_fails(site: &Site) -
         let on = |pods: &[DynamicObject]| pods.iter().map(|pod| pod.data["spec"]["nodeName"].to_string()).collect::<BTreeSet<_>>();
         let before = settled(release, 2).await?;
         ensure!(on(&release.pods().await?).len() == 2, "both Pods are on one node");
+        // The load balancer hears of the Pods later than helm.
+        release.serves(&format!("http://{plain}/"), "app-1").await?;
         let load = Load::start(release.address(80).await?, plain, 50)?;
         // Evictions ask the budget, and the drain is over when its Pods are gone.
         let drained = site.cluster()?.kubectl(&["drain", "node-1", "--ignore-daemonsets", "--delete-emptydir-data", "--force"]).await;
@@ -266,7 +268,7 @@ async fn a_wrong_flag_fails_the_pod_and_is_named_in_its_last_words(site: &Site) 
         ensure!(ended["exitCode"] == 2, "{ended}");
         ensure!(ended["message"].as_str().is_some_and(|message| message.contains("--drain-mux")), "{ended}");
         // The release is mended like any other.
-        release.helm("upgrade", &["controller.extraArgs.drain-max=5s"], &["--wait"]).await
+        release.helm("upgrade", &["controller.extraArgs.drain-max=8s"], &["--wait"]).await
     }
     .await;
     release.uninstall().await?;
