@@ -142,7 +142,7 @@ async fn a_reconciler_publishes_and_tells_what_is_built_from_nothing() {
             told.hear(&outcome);
         }
         told.table = Some(publisher.current().as_ref().clone());
-        let (kept, anew) = (seen(&told, &state), from_nothing(&options, &reconciler.snapshot(), SystemTime::now()));
+        let (kept, anew) = (seen(&told, &state), from_nothing(&options, reconciler.snapshot(), SystemTime::now()));
         assert!(kept == anew, "TIDEGATE_SEED={seed}, step {step} differs.\n{}", difference(&kept, &anew));
     }
 }
