@@ -181,7 +181,11 @@ impl Reconciler {
                         self.step(std::iter::empty(), publisher);
                     }
                 },
-                question = asked.next() => question(self.known(&publisher.current())),
+                question = asked.next() => {
+                    // What comes while it is answered waits since now, not since the last batch.
+                    events.note_empty();
+                    question(self.known(&publisher.current()));
+                }
             }
         }
     }

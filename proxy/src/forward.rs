@@ -95,6 +95,8 @@ pub async fn forward(worker: &Worker, connection: &Connection, parts: &mut Parts
         Err(answer) => {
             let reason = answer.reason;
             record.reason(reason);
+            // Nobody was told of it before, unless an endpoint was tried.
+            record.request_id(|| Some(client::request_id(&parts.headers, &worker.memo)));
             let header = if worker.settings.reason_header { ReasonHeader::Sent } else { ReasonHeader::Left };
             let response = answer::word(answer, &method, header, worker.clock.date(Instant::now()));
             if reason != Reason::ClientGone {

@@ -67,9 +67,14 @@ impl Client {
 
     /// Returns what the backend is to be told, with the request's ID. `host` is what the client sent as `Host`.
     pub(super) fn told(self, headers: &HeaderMap, seen: Seen, peer: IpAddr, host: HeaderValue, memo: &Memo) -> Told {
-        let sent = if seen.has(Seen::REQUEST_ID) { headers.get(&X_REQUEST_ID).filter(|id| is_request_id(id)).cloned() } else { None };
-        Told { id: sent.map_or_else(|| RequestId::Made(memo.request_id()), RequestId::Sent), client: self, peer, host }
+        let id = if seen.has(Seen::REQUEST_ID) { RequestId::of(headers, memo) } else { RequestId::Made(memo.request_id()) };
+        Told { id, client: self, peer, host }
     }
+}
+
+/// Returns the ID of a request that no backend is told of.
+pub(super) fn request_id(headers: &HeaderMap, memo: &Memo) -> HeaderValue {
+    RequestId::of(headers, memo).field()
 }
 
 /// What a backend is told of a client and of its request.
@@ -91,6 +96,12 @@ enum RequestId {
 }
 
 impl RequestId {
+    /// Takes the client's, if it is kept, or makes one.
+    fn of(headers: &HeaderMap, memo: &Memo) -> Self {
+        let sent = headers.get(&X_REQUEST_ID).filter(|id| is_request_id(id)).cloned();
+        sent.map_or_else(|| Self::Made(memo.request_id()), Self::Sent)
+    }
+
     fn field(&self) -> HeaderValue {
         match self {
             Self::Sent(field) => field.clone(),

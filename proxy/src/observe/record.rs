@@ -169,9 +169,11 @@ impl Record {
         }
     }
 
-    /// Says what the request's identity is. It is asked for only if the log is on.
+    /// Says what the request's identity is; the first word stays. It is asked for only if the log is on.
     pub fn request_id(&mut self, id: impl FnOnce() -> Option<HeaderValue>) {
-        if let Some(details) = &mut self.details {
+        if let Some(details) = &mut self.details
+            && details.request_id.is_none()
+        {
             details.request_id = id();
         }
     }

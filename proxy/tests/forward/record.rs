@@ -30,17 +30,21 @@ impl Logged {
 
     /// Ends the proxy and returns of each line the fields of interest.
     async fn lines(self) -> Vec<Value> {
+        let of_interest = |line: Value| {
+            let attempts = line["attempts"].as_array().unwrap().iter().map(|attempt| attempt["status"].clone());
+            json!([line["method"], line["status"], line["reason"], line["bytes_in"], line["bytes_out"], attempts.collect::<Value>()])
+        };
+        self.whole_lines().await.into_iter().map(of_interest).collect()
+    }
+
+    /// Ends the proxy and returns its lines.
+    async fn whole_lines(self) -> Vec<Value> {
         let Self { proxy, directory } = self;
         let Proxy { running, state, .. } = proxy;
         running.drain(Duration::ZERO, Duration::from_secs(5)).await;
         state.log.close();
         let text = std::fs::read_to_string(directory.path().join("log")).unwrap();
-        let line = |line: &str| {
-            let line: Value = serde_json::from_str(line).unwrap();
-            let attempts = line["attempts"].as_array().unwrap().iter().map(|attempt| attempt["status"].clone());
-            json!([line["method"], line["status"], line["reason"], line["bytes_in"], line["bytes_out"], attempts.collect::<Value>()])
-        };
-        text.lines().map(line).collect()
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 }
 
@@ -69,6 +73,25 @@ async fn answers_are_recorded_with_bytes_and_tries() {
             json!(["GET", 503, "no_endpoints", 0, 38, []]),
         ]
     );
+}
+
+#[tokio::test]
+async fn a_request_has_its_identity_in_the_log_whoever_answers() {
+    let (backend, seen) = canned(OK).await;
+    let logged = Logged::start(Setup::to(&[backend]));
+    let mut client = Http1::connect(&logged.proxy).await;
+    for (host, id) in [("a.test", Some("mine")), ("b.test", Some("mine too")), ("b.test", Some("mine-3")), ("b.test", None)] {
+        let request = http::Request::get("/").header("host", host);
+        let request = id.into_iter().fold(request, |request, id| request.header("x-request-id", id));
+        read(client.send(request.body(full("")).unwrap()).await).await;
+    }
+    drop(client);
+    assert!(seen.heads()[0].contains("x-request-id: mine\r\n"), "{:?}", seen.heads());
+    let lines = logged.whole_lines().await;
+    let ids: Vec<_> = lines.iter().map(|line| line["request.id"].as_str().unwrap()).collect();
+    assert_eq!((ids[0], ids[2]), ("mine", "mine-3"), "what a client calls its request is kept");
+    let made = [ids[1], ids[3]];
+    assert!(made.iter().all(|id| id.len() == 32) && made[0] != made[1], "{made:?}: and made where it is missing or no name");
 }
 
 #[tokio::test]
