@@ -26,19 +26,33 @@ pub(super) async fn follow(client: Client, namespace: Arc<str>, labels: Arc<str>
     let pods: Api<Pod> = Api::namespaced(client.clone(), &namespace);
     let mut events = std::pin::pin!(watcher(pods, watcher::Config::default().labels(&labels)));
     let (mut seen, mut listing, mut nodes) = (BTreeMap::new(), BTreeMap::new(), Nodes { client, known: BTreeMap::new() });
-    let mut said = None;
+    let (mut said, mut watch_failed) = (None, false);
     loop {
         let event = tokio::select! {
-            event = events.next() => event,
+            // A watch that failed asks again as soon as it is polled.
+            event = events.next(), if !watch_failed => event,
             () = wait(retry) => None,
             () = sender.closed() => return,
         };
+        let retried = std::mem::take(&mut watch_failed);
         let problem = match event {
             Some(Ok(event)) => {
+                let unfinished = matches!(event, Event::Init | Event::InitApply(_));
                 take(event, &mut seen, &mut listing);
+                if unfinished {
+                    continue;
+                }
                 None
             }
-            Some(Err(error)) => Some(error.to_string()),
+            Some(Err(error)) => {
+                watch_failed = true;
+                Some(error.to_string())
+            }
+            // What the watch says next tells whether it is well.
+            None if retried => {
+                retry = None;
+                continue;
+            }
             None => None,
         };
         let found = match problem {
@@ -122,6 +136,7 @@ fn of_node(node: &Node) -> Vec<String> {
 mod tests {
     use serde_json::json;
 
+    use super::super::fake::FakeApi;
     use super::*;
 
     #[test]
@@ -149,5 +164,18 @@ mod tests {
         assert_eq!(of_node(&node(json!([inside, outside, name]))), ["203.0.113.1"]);
         assert_eq!(of_node(&node(json!([inside, name]))), ["10.0.0.1"]);
         assert_eq!(of_node(&node(json!([name]))), [""; 0]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_api_server_that_refuses_is_asked_less_and_less_often() {
+        let (api, client) = FakeApi::new();
+        api.break_with(Some(http::StatusCode::INTERNAL_SERVER_ERROR));
+        let (sender, receiver) = watch::channel(None);
+        let following = tokio::spawn(follow(client, "edge".into(), "app=tidegate".into(), sender));
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        let asked = api.requests().len();
+        assert!((2..=10).contains(&asked), "{asked} requests in a minute");
+        drop(receiver);
+        following.await.unwrap();
     }
 }
