@@ -86,7 +86,6 @@ fn labels<'a>(counts: &'a RequestCounts, host: &'a str) -> [&'a str; LABELS.len(
         return [method, OVERFLOW, status, OVERFLOW, OVERFLOW, OVERFLOW, "", host];
     };
     let (namespace, ingress) = labels.origin.as_deref().map_or(("", ""), |origin| (&*origin.namespace, &*origin.name));
-    // The Service is named with its port, which is none of the label.
-    let service = labels.service.as_deref().map_or("", |service| service.name.split(':').next().unwrap_or_default());
+    let service = labels.service.as_deref().unwrap_or_default();
     [method, &labels.path, status, namespace, ingress, service, "", host]
 }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::label::Label;
-use super::route_series::{Common, Counts, CountsRead, DURATION_BOUNDS_US, RouteSeries, SIZE_BOUNDS, Seen, SeriesLabels};
+use super::route_series::{Common, Counts, CountsRead, DURATION_BOUNDS_US, RouteSeries, SIZE_BOUNDS, Seen, SeriesLabels, UNKNOWN_STATUS};
 
 /// How far routes are told apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,8 +87,8 @@ impl RequestCounts {
 
     fn of(labels: &SeriesLabels, seen: Seen, counts: &Counts) -> Self {
         let status = match seen.status {
-            100..=599 => seen.status.to_string().into(),
-            _ => super::exposition::OVERFLOW.into(),
+            UNKNOWN_STATUS => super::exposition::OVERFLOW.into(),
+            known => known.to_string().into(),
         };
         Self { labels: Some(labels.clone()), method: seen.method.text(), status, counts: counts.read() }
     }

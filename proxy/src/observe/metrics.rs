@@ -307,6 +307,11 @@ mod tests {
         SeriesLabels::of(&Arc::new(Origin::new("Ingress", "shop", name)), &host, Some(&path), None)
     }
 
+    fn labels_of(service: &str) -> SeriesLabels {
+        let service = Arc::new(Origin::new("Service", "shop", service));
+        SeriesLabels::of(&Arc::new(Origin::new("Ingress", "shop", "a")), &HostMatch::Any, None, Some(&service))
+    }
+
     fn count(series: &RouteSeries) {
         series.count(Seen { method: MethodLabel::Get, status: 204 }, Duration::from_millis(7), 3, 5);
     }
@@ -315,6 +320,20 @@ mod tests {
     fn requests(metrics: &Metrics) -> Vec<(String, u64)> {
         let name = |counts: &RequestCounts| counts.labels.as_ref().and_then(|labels| Some(labels.origin.as_ref()?.name.to_string()));
         metrics.requests().0.iter().map(|counts| (name(counts).unwrap_or_default(), counts.requests())).collect()
+    }
+
+    #[test]
+    fn what_the_page_shows_alike_is_counted_together() {
+        let metrics = Metrics::default();
+        let of = |service: &str| SeriesLabels { service: labels_of(service).service, ..labels("a", "") };
+        let (plain, secure) = (metrics.route(of("cart:80")), metrics.route(of("cart:8443")));
+        assert!(Arc::ptr_eq(&plain, &secure), "ports are not shown");
+        for status in [600, 777, 999] {
+            plain.count(Seen::new(MethodLabel::Get, status), Duration::ZERO, 0, 0);
+        }
+        let (read, _) = metrics.requests();
+        let statuses: Vec<_> = read.iter().map(|counts| (&*counts.status, counts.requests())).collect();
+        assert_eq!(statuses, [("_overflow", 3)], "nor are statuses that HTTP does not know");
     }
 
     #[test]

@@ -240,7 +240,7 @@ impl Drop for Record {
         let took = now.saturating_duration_since(self.started);
         let metrics = self.observer.metrics();
         let series = self.series.as_ref().unwrap_or_else(|| metrics.unrouted());
-        series.count(Seen { method: self.method, status }, took, self.bytes_in, self.bytes_out);
+        series.count(Seen::new(self.method, status), took, self.bytes_in, self.bytes_out);
         if let Some(reason) = self.reason {
             metrics.answer(reason);
         }

@@ -30,16 +30,18 @@ pub struct SeriesLabels {
     pub host: Option<HostMatch>,
     /// The path of the rule as it was normalised; empty for a default backend. Exact and prefix of one path share their series.
     pub path: Arc<str>,
-    /// The Service that serves the route, named like `cart:80`; `None` where nothing can.
-    pub service: Option<Arc<Origin>>,
+    /// The name of the Service that serves the route; `None` where nothing can. Its ports share their series, since none is shown.
+    pub service: Option<Arc<str>>,
 }
 
 impl SeriesLabels {
-    /// Returns the labels of a rule; `None` for the path is a default backend, for the Service a backend that cannot serve.
+    /// Returns the labels of a rule; `None` for the path is a default backend, for the Service (named like `cart:80`) a backend that cannot
+    /// serve.
     #[must_use]
     pub fn of(origin: &Arc<Origin>, host: &HostMatch, path: Option<&PathMatch>, service: Option<&Arc<Origin>>) -> Self {
         let path = path.map_or("", |path| if path.literal().is_empty() { "/" } else { path.literal() });
-        Self { origin: Some(Arc::clone(origin)), host: Some(host.clone()), path: path.into(), service: service.cloned() }
+        let service = service.and_then(|service| Some(service.name.split(':').next()?.into()));
+        Self { origin: Some(Arc::clone(origin)), host: Some(host.clone()), path: path.into(), service }
     }
 
     pub(super) fn unrouted() -> Self {
@@ -71,7 +73,17 @@ struct Pair {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Seen {
     pub(super) method: MethodLabel,
+    /// One that HTTP does not know is [`UNKNOWN_STATUS`].
     pub(super) status: u16,
+}
+
+/// Stands for every status that HTTP does not know (RFC 9110 §15).
+pub(super) const UNKNOWN_STATUS: u16 = 600;
+
+impl Seen {
+    pub(super) fn new(method: MethodLabel, status: u16) -> Self {
+        Self { method, status: status.min(UNKNOWN_STATUS) }
+    }
 }
 
 /// What is counted of requests that have ended. How many they were is the sum of the duration's buckets.
