@@ -17,6 +17,8 @@ use crate::source::cluster::describe;
 
 /// The longest pause before what failed is tried again.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// When nodes are asked for again that gave addresses: a cloud may give them others later.
+const READ_ANEW: Duration = Duration::from_secs(300);
 
 /// Follows the Pods of a namespace with these labels, and publishes where their nodes are, for as long as somebody looks. Without a ready
 /// Pod, what was published stays: status is not taken away because all of them are started anew.
@@ -25,7 +27,9 @@ pub(super) async fn follow(client: Client, namespace: Arc<str>, labels: Arc<str>
     let (mut pause, mut retry) = (pauses.build(), None);
     let pods: Api<Pod> = Api::namespaced(client.clone(), &namespace);
     let mut events = std::pin::pin!(watcher(pods, watcher::Config::default().labels(&labels)));
-    let (mut seen, mut listing, mut nodes) = (BTreeMap::new(), BTreeMap::new(), Nodes { client, known: BTreeMap::new() });
+    let (mut seen, mut listing) = (BTreeMap::new(), BTreeMap::new());
+    // The nodes that were asked for last; `None` while they have to be asked for again.
+    let mut asked: Option<BTreeSet<String>> = None;
     let (mut said, mut watch_failed) = (None, false);
     loop {
         let event = tokio::select! {
@@ -35,7 +39,7 @@ pub(super) async fn follow(client: Client, namespace: Arc<str>, labels: Arc<str>
             () = sender.closed() => return,
         };
         let retried = std::mem::take(&mut watch_failed);
-        let problem = match event {
+        let failed = match event {
             Some(Ok(event)) => {
                 let unfinished = matches!(event, Event::Init | Event::InitApply(_));
                 take(event, &mut seen, &mut listing);
@@ -53,16 +57,21 @@ pub(super) async fn follow(client: Client, namespace: Arc<str>, labels: Arc<str>
                 retry = None;
                 continue;
             }
-            None => None,
+            None => {
+                asked = None;
+                None
+            }
         };
-        let found = match problem {
-            None => nodes.addresses(&seen.values().flatten().cloned().collect()).await,
+        let nodes: BTreeSet<String> = seen.values().flatten().cloned().collect();
+        let found = match failed {
+            None if asked.as_ref() == Some(&nodes) => continue,
+            None => addresses(&client, &nodes).await,
             Some(problem) => Err(problem),
         };
-        retry = None;
         match found {
             Ok(found) => {
-                (pause, said) = (pauses.build(), None);
+                (pause, said, retry) = (pauses.build(), None, Some(READ_ANEW));
+                asked = Some(nodes);
                 if !found.is_empty() {
                     sender.send_if_modified(|now| now.replace(Arc::clone(&found)) != Some(found));
                 }
@@ -72,7 +81,7 @@ pub(super) async fn follow(client: Client, namespace: Arc<str>, labels: Arc<str>
                     tracing::warn!(pods = %format_args!("{namespace}/{labels}"), error = problem, "the nodes of Pods give no address; status stays as it is");
                     said = Some(problem);
                 }
-                retry = Some(pause.next().unwrap_or(LONGEST_PAUSE));
+                (asked, retry) = (None, Some(pause.next().unwrap_or(LONGEST_PAUSE)));
             }
         }
     }
@@ -104,23 +113,20 @@ fn node(pod: &Pod) -> Option<String> {
     pod.spec.as_ref()?.node_name.clone().filter(|_| ready && pod.metadata.deletion_timestamp.is_none())
 }
 
-/// The nodes that are of interest, each asked for once.
-struct Nodes {
-    client: Client,
-    known: BTreeMap<String, Vec<String>>,
-}
-
-impl Nodes {
-    async fn addresses(&mut self, wanted: &BTreeSet<String>) -> Result<Arc<[String]>, String> {
-        self.known.retain(|name, _| wanted.contains(name));
-        for name in wanted {
-            if !self.known.contains_key(name) {
-                let node = Api::<Node>::all(self.client.clone()).get(name).await.map_err(|error| describe(&error))?;
-                self.known.insert(name.clone(), of_node(&node));
-            }
+/// Asks for nodes, and returns the addresses of all.
+async fn addresses(client: &Client, wanted: &BTreeSet<String>) -> Result<Arc<[String]>, String> {
+    let nodes = Api::<Node>::all(client.clone());
+    let mut found = Vec::new();
+    for name in wanted {
+        // One that is gone takes its Pods with it.
+        if let Some(node) = nodes.get_opt(name).await.map_err(|error| describe(&error))? {
+            found.extend(of_node(&node));
         }
-        Ok(sorted(self.known.values().flatten().cloned().collect()))
     }
+    if found.is_empty() && !wanted.is_empty() {
+        return Err("no node that a ready Pod runs on has an address".to_owned());
+    }
+    Ok(sorted(found))
 }
 
 /// Returns the addresses that clients reach a node at: its external ones, else its internal ones.
