@@ -9,7 +9,7 @@ use tidegate_proxy::observe::SeriesOptions;
 use tidegate_proxy::settings::Settings;
 use tidegate_proxy::table::SessionTickets;
 
-use super::descriptors;
+use super::descriptors::{self, Connections};
 use crate::args::{DefaultOptions, ListenAddress, NamespacedName, PortName, ServeOptions, ServedOptions, ServiceReference};
 use crate::metrics::Budget;
 use crate::object::{Kind, ObjectRef};
@@ -40,10 +40,13 @@ pub(super) fn check_watched(options: &DefaultOptions, watched: &[String]) -> any
 
 /// Returns how the process is laid out.
 pub(super) fn settings(options: &ServeOptions) -> Settings {
-    let defaults = Settings::default();
+    let (defaults, workers) = (Settings::default(), workers(options));
+    let wanted = Connections { clients: defaults.max_connections, idle: defaults.idle_connections };
+    let Connections { clients, idle } = descriptors::connections(wanted, workers);
     Settings {
-        max_connections: descriptors::connections(defaults.max_connections),
-        workers: workers(options),
+        max_connections: clients,
+        idle_connections: idle,
+        workers,
         drain_min: options.process.drain_min(),
         drain_max: options.process.drain_max,
         reason_header: options.process.reason_header,
