@@ -13,7 +13,7 @@ mod worker;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use http::header::HOST;
+use http::header::{DATE, HOST};
 use http::request::Parts;
 use http::{HeaderValue, Response, StatusCode, Uri, Version};
 use http_body::Body as _;
@@ -166,7 +166,8 @@ async fn serve(worker: &Worker, connection: &Connection, parts: &mut Parts, body
     let switching = response.status() == StatusCode::SWITCHING_PROTOCOLS;
     match upgrade {
         Some(upgrade) if switching => {
-            let (response, tunnel) = upgrade.accept(response, channel, backend.timeouts.read, worker.drain.tunnel());
+            let (mut response, tunnel) = upgrade.accept(response, channel, backend.timeouts.read, worker.drain.tunnel());
+            response.headers_mut().entry(DATE).or_insert_with(|| worker.clock.date(Instant::now()));
             Ok(Served::Switched(response.map(|()| Body::Empty), tunnel))
         }
         Some(upgrade) if !upgrade.allows(response.status()) => Err(Answer::from(Reason::UpstreamReset)),

@@ -172,8 +172,7 @@ impl Memo {
 
     /// Returns an authority as the value of a field; `None` if it cannot be one.
     pub(super) fn authority(&self, text: &str) -> Option<HeaderValue> {
-        // Names of one cluster differ most in their first letters and in their length.
-        let place = text.bytes().take(8).fold(text.len(), |sum, byte| sum.wrapping_mul(31).wrapping_add(usize::from(byte)));
+        let place = text.bytes().fold(0, |sum: usize, byte| sum.wrapping_mul(31).wrapping_add(usize::from(byte)));
         let mut known = self.authorities.borrow_mut();
         let Some(value) = known.get_mut(place % AUTHORITIES) else { return HeaderValue::from_str(text).ok() };
         if value.as_bytes() != text.as_bytes() {

@@ -218,6 +218,7 @@ fn remove_named_by_connection(headers: &mut HeaderMap) {
         if let Ok(name) = HeaderName::from_bytes(token.as_bytes())
             && name != HOST
             && name != CONTENT_LENGTH
+            && name != DATE
         {
             headers.remove(name);
         }
@@ -331,6 +332,9 @@ mod tests {
         let mut headers = map(&[("server", "theirs"), ("date", "then"), ("connection", "close"), ("transfer-encoding", "chunked")]);
         clean_response(&mut headers, date);
         assert_eq!(fields(&headers), fields(&map(&[("server", "theirs"), ("date", "then")])));
+        let mut headers = map(&[("server", "theirs"), ("date", "then"), ("connection", "date")]);
+        clean_response(&mut headers, date);
+        assert_eq!(fields(&headers), fields(&map(&[("server", "theirs"), ("date", "then")])), "Date is not to be named away");
         let mut headers = HeaderMap::new();
         clean_response(&mut headers, date);
         assert_eq!(fields(&headers), fields(&map(&[("server", "tidegate"), ("date", "now")])));

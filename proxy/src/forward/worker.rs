@@ -115,12 +115,6 @@ impl Worker {
         &self.observer
     }
 
-    /// Returns how many connections to endpoints it keeps: idle HTTP/1.1 ones and HTTP/2 ones.
-    #[must_use]
-    pub fn endpoint_connections(&self) -> usize {
-        self.pools.connections()
-    }
-
     /// Reads a request and finds its route. All that is needed of the table is taken out: nothing holds it while the request runs.
     pub(super) fn find<'r>(&self, parts: &'r Parts, connection: &Connection, record: &mut Record) -> Result<Found<'r>, Answer> {
         let mut seen_table = self.seen_table.borrow_mut();

@@ -34,6 +34,14 @@ pub struct Family {
     pub series: Growth,
 }
 
+impl Family {
+    /// Makes a family of one series, without labels.
+    #[must_use]
+    pub const fn single(name: &'static str, kind: FamilyKind, unit: Unit, help: &'static str) -> Self {
+        Self { name, kind, labels: &[], unit, help, series: Growth::Fixed(1) }
+    }
+}
+
 /// The type of a family, as Prometheus knows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FamilyKind {

@@ -13,7 +13,8 @@ use super::route_series::{RouteSeries, SeriesLabels};
 use crate::error::Reason;
 use crate::model::Scheme;
 
-/// What the data plane counts. Counting takes no lock; only [`Metrics::route`], which builders of tables call, does.
+/// What the data plane counts. Counting takes no lock but when a route first sees a method with a status; besides
+/// that only [`Metrics::route`] does, which builders of tables call.
 #[derive(Debug)]
 pub struct Metrics {
     series: AllSeries,

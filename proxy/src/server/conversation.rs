@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
-use http::header::{CONNECTION, HeaderValue};
+use http::header::{CONNECTION, DATE, HeaderValue};
 use http::{Request, Response, StatusCode, Version};
 use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
@@ -46,7 +46,8 @@ impl Conversation {
         let http1 = request.version() < Version::HTTP_2;
         let mut unanswered = Unanswered { activity: &self.activity, over: false };
         let (mut parts, body) = request.into_parts();
-        let mut response = survive(forward::forward(&self.worker, &self.connection, &mut parts, Body::Incoming(body))).await;
+        let forwarding = forward::forward(&self.worker, &self.connection, &mut parts, Body::Incoming(body));
+        let mut response = survive(forwarding, || self.worker.clock.date(Instant::now())).await;
         unanswered.over = true;
         drop(unanswered);
         if http1 && self.worker.drain.has_begun() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
@@ -71,12 +72,13 @@ impl Drop for Unanswered<'_> {
 }
 
 /// Turns a panic into an answer: one request must not cost the others of its connection theirs.
-fn survive(responding: impl Future<Output = Response<Body>>) -> impl Future<Output = Response<Body>> {
+fn survive(responding: impl Future<Output = Response<Body>>, date: impl FnOnce() -> HeaderValue) -> impl Future<Output = Response<Body>> {
     AssertUnwindSafe(responding).catch_unwind().map(|responded| {
         responded.unwrap_or_else(|_| {
             tracing::error!(reason = Reason::Internal.as_str(), "a request ended in a panic");
             let mut response = Response::new(Body::Empty);
             *response.status_mut() = Reason::Internal.status();
+            response.headers_mut().insert(DATE, date());
             response
         })
     })
@@ -215,7 +217,9 @@ mod tests {
 
     #[test]
     fn a_panic_becomes_an_answer() {
-        let response = survive(async { panic!("as a fault of ours would") }).now_or_never();
-        assert_eq!(response.map(|response| response.status()), Some(StatusCode::INTERNAL_SERVER_ERROR));
+        let date = || HeaderValue::from_static("now");
+        let response = survive(async { panic!("as a fault of ours would") }, date).now_or_never();
+        assert_eq!(response.as_ref().map(Response::status), Some(StatusCode::INTERNAL_SERVER_ERROR));
+        assert_eq!(response.and_then(|response| response.headers().get(DATE).cloned()), Some(date()));
     }
 }

@@ -135,7 +135,7 @@ async fn http2<S: OverTcp>(stream: Ahead<S>, conversation: Rc<Conversation>) -> 
     let (interval, timeout) = H2_PING;
     builder
         .timer(TokioTimer::new())
-        // Every response has its date from us or from its endpoint.
+        // Every response has its date from `forward`, which takes that of the endpoint where it sent one.
         .auto_date_header(false)
         .max_concurrent_streams(limits.h2_streams)
         .max_header_list_size(header_list_backstop(limits))

@@ -120,13 +120,6 @@ impl Pools {
             *place = None;
         }
     }
-
-    /// Returns how many connections are kept: idle HTTP/1.1 ones and HTTP/2 ones.
-    #[must_use]
-    pub fn connections(&self) -> usize {
-        let slots = self.0.slots.borrow();
-        slots.iter().flatten().flat_map(|pool| &pool.endpoints).map(|pool| pool.kept()).sum()
-    }
 }
 
 impl Inner {

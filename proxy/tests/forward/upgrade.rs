@@ -153,6 +153,7 @@ async fn a_websocket_over_http2_reaches_a_backend_of_http1() {
     let response = client.send(ask("websocket")).await;
     assert_eq!(response.status(), 200);
     assert_eq!(response.headers()["x-mine"], "1");
+    assert!(response.headers().contains_key("date"));
     assert!(!response.headers().contains_key("upgrade") && !response.headers().contains_key("connection"));
     let mut tunnel = TokioIo::new(in_time(hyper::upgrade::on(response)).await.unwrap());
     tunnel.write_all(b"ab").await.unwrap();
