@@ -139,20 +139,16 @@ impl Options {
         let mut command = Self::command();
         let matches = command.try_get_matches_from_mut(arguments)?;
         let mut options = Self::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
-        let look = match &mut options.command {
-            Command::Explain(options) => Some(&mut options.look),
+        let Some((_, matches)) = matches.subcommand() else { return Ok(options) };
+        let checked = match &mut options.command {
+            Command::Explain(options) => options.look.settle(matches),
             Command::Routes(options) | Command::Certs(options) | Command::Backends(options) | Command::Diagnostics(options) => {
-                Some(&mut options.look)
+                options.look.settle(matches)
             }
-            Command::Serve(_) | Command::Check(_) | Command::Diff(_) | Command::Quickstart(_) | Command::Echo(_) | Command::Version(_) => {
-                None
-            }
+            Command::Diff(options) => options.check(matches),
+            Command::Serve(options) => options.check(),
+            Command::Check(_) | Command::Quickstart(_) | Command::Echo(_) | Command::Version(_) => Ok(()),
         };
-        let checked = match (look, matches.subcommand()) {
-            (Some(look), Some((_, matches))) => look.settle(matches),
-            (Some(_), None) | (None, _) => Ok(()),
-        };
-        let checked = checked.and_then(|()| if let Command::Serve(serve) = &options.command { serve.check() } else { Ok(()) });
         checked.map_err(|problem| command.error(ErrorKind::ValueValidation, problem))?;
         Ok(options)
     }

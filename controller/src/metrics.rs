@@ -96,8 +96,12 @@ impl Page {
         requests::write(out, &counts, self.hosts);
         let table = self.publisher.get().map(|publisher| publisher.current());
         served::write(out, table.as_deref(), &self.instance.class, self.budget);
-        let asked = table.as_ref().and_then(|_| self.inquiries.ask(|known| known.snapshot.endpoint_states()));
-        let endpoints = asked.unwrap_or_else(|| Snapshot::default().endpoint_states());
+        let endpoints = match &table {
+            // Nobody has counted any.
+            None => Some(Snapshot::default().endpoint_states()),
+            // Where nobody knows any more, none is shown rather than that there are none.
+            Some(_) => self.inquiries.ask(|known| known.snapshot.endpoint_states()),
+        };
         self.control.write(out, table.as_deref(), endpoints);
         process::write(out, &self.state.metrics, total);
         self.findings.write(out);

@@ -30,12 +30,13 @@ use std::time::SystemTime;
 use tidegate_proxy::state::State;
 use tidegate_proxy::table::Table;
 
-pub use backend_state::{BackendState, EndpointReadiness, EndpointState};
+pub use backend_state::{BackendState, EndpointState};
 pub use backends::BackendKey;
 pub use claim::{
     BackendClaim, CertificateClaim, Claim, Claims, FallbackClaim, FilterClaims, HostClaims, HttpsRedirect, ProtocolClaim, Seniority,
     Standing,
 };
+pub use class::class_of;
 pub use filters::Coverage;
 pub use options::{DefaultBackend, INGRESS_NGINX, ListenerOptions, Options};
 

@@ -87,7 +87,7 @@ impl Pages for View {
 }
 
 fn ending() -> Reply {
-    Reply::text(StatusCode::SERVICE_UNAVAILABLE, "the process ends")
+    Reply::text(StatusCode::SERVICE_UNAVAILABLE, "nobody answers: the process ends, or its log says why")
 }
 
 fn index() -> Reply {

@@ -167,6 +167,24 @@ impl FromStr for Side {
 }
 
 impl DiffOptions {
+    /// Refuses what was written on the command line (the subcommand's `matches`) though neither side has a use for it.
+    ///
+    /// # Errors
+    /// Names the flag.
+    pub(super) fn check(&self, matches: &ArgMatches) -> Result<(), String> {
+        let sides = [&self.old, &self.new];
+        let written = |flag: &str| matches.value_source(flag) == Some(ValueSource::CommandLine);
+        if !sides.iter().any(|side| matches!(side, Side::Cluster(_))) && written("kubeconfig") {
+            return Err("--kubeconfig has no use: neither side is a cluster".to_owned());
+        }
+        if sides.iter().all(|side| matches!(side, Side::Instance(_)))
+            && let Some(flag) = SERVED.iter().find(|flag| written(flag))
+        {
+            return Err(format!("--{} has no use: running instances have flags of their own", flag.replace('_', "-")));
+        }
+        Ok(())
+    }
+
     /// Returns where one side is looked at.
     #[must_use]
     pub fn look(&self, side: &Side) -> LookOptions {

@@ -261,7 +261,7 @@ pub enum LogLevel {
     Info,
     /// Also what helps to find a fault.
     Debug,
-    /// Also what libraries say.
+    /// Also what libraries say, up to their own debug.
     Trace,
 }
 

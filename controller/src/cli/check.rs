@@ -133,10 +133,7 @@ impl Report {
         let mut text = String::new();
         for finding in &self.findings {
             let Finding { file, line, object, field, code, severity, message, help } = finding;
-            let severity = match severity {
-                Severity::Warning => "warning",
-                Severity::Error => "error",
-            };
+            let severity = severity.as_str();
             let place = match (file, line) {
                 (Some(file), Some(line)) => format!("{file}:{line}: "),
                 (Some(file), None) => format!("{file}: "),

@@ -11,6 +11,8 @@ use super::{
     AnswerFacts, AnsweredBy, BackendFacts, Candidate, CandidateStanding, Explanation, Known, NearestRule, by, matches_of, nearest, words,
 };
 use crate::diagnostic::{Code, Finding};
+use crate::object::{Kind, ObjectRef};
+use crate::translate::class_of;
 
 /// Says what the client gets, and why.
 pub(super) fn answer(
@@ -72,10 +74,8 @@ fn cause(known: Known<'_>, foreseen: &Foreseen, candidates: &[Candidate], backen
             .unwrap_or_else(|| "the Service has no endpoint that could serve".to_owned()),
         Reason::ProtectionRefused => told(&[Code::ProtectionRefused])
             .unwrap_or_else(|| "a protection of the rule is not understood, so that it refuses everything".to_owned()),
-        Reason::NoClassParameters => known
-            .translator
-            .diagnostics()
-            .find(|found| found.code == Code::MissingParameters)
+        Reason::NoClassParameters => class_of_rule(known, candidates)
+            .and_then(|class| known.translator.diagnostics().find(|found| found.code == Code::MissingParameters && found.object == class))
             .map_or_else(|| "the parameters of the rule's class cannot be had".to_owned(), |found| found.message.to_string()),
         Reason::BadPath => "the path is malformed or ambiguous".to_owned(),
         Reason::BadHost => "the host is missing, malformed, or at odds with the URL".to_owned(),
@@ -111,6 +111,13 @@ fn told_of(known: Known<'_>, candidates: &[Candidate], codes: &[Code]) -> Option
         .map(|found| found.message.to_string())
 }
 
+/// Returns the class of the Ingress whose rule takes the request.
+fn class_of_rule(known: Known<'_>, candidates: &[Candidate]) -> Option<ObjectRef> {
+    let serving = candidates.first().filter(|candidate| candidate.standing == CandidateStanding::Serves)?;
+    let ingress = ObjectRef::new(Kind::Ingress, &serving.object.namespace, &serving.object.name);
+    class_of(known.snapshot, &known.snapshot.ingress(&ingress)?.serving()?.class)
+}
+
 /// Returns what is wrong with the objects that have a part in an explanation, but for what is about other rules of them.
 pub(super) fn findings(known: Known<'_>, explanation: &Explanation) -> Vec<Finding> {
     let Explanation { candidates, certificate, host, answer, backend, .. } = explanation;
@@ -122,6 +129,9 @@ pub(super) fn findings(known: Known<'_>, explanation: &Explanation) -> Vec<Findi
     if let Some((namespace, name)) = backend.as_ref().and_then(|backend| backend.state.backend.split_once('/')) {
         let name = name.split_once(':').map_or(name, |(name, _)| name);
         objects.insert(Origin::new("Service", namespace, name));
+    }
+    if answer.reason.as_deref() == Some(Reason::NoClassParameters.as_str()) {
+        objects.extend(class_of_rule(known, candidates).map(|class| class.origin()));
     }
     // Where nothing takes the request, what is wrong with any rule of the host may be why.
     let unmatched = answer.status == Some(404);

@@ -317,3 +317,21 @@ async fn a_request_that_cannot_be_read_is_refused_with_its_reason() {
     let other = explained(&manifests, "http://b.test/", &["-H", "Host: a.test"]).await;
     assert_eq!(other.answer.by, AnsweredBy::Endpoint, "the header says which host");
 }
+
+#[tokio::test]
+async fn parameters_that_are_missing_are_those_of_the_rules_own_class() {
+    let class = |name: &str| {
+        format!(
+            "---\napiVersion: networking.k8s.io/v1\nkind: IngressClass\nmetadata: {{name: {name}}}\nspec:\n  \
+             controller: tidegate.dev/ingress-controller\n  \
+             parameters: {{apiGroup: tidegate.dev, kind: ClassParameters, name: of-{name}}}\n"
+        )
+    };
+    let manifests =
+        all(&[class("first"), class("second"), ingress_of("second", "web", "", &["a.test/ Prefix app"]), service("app", &["ready"])]);
+    let explanation = explained(&manifests, "http://a.test/", &[]).await;
+    assert_eq!(explanation.answer.reason.as_deref(), Some("no_class_parameters"), "{explanation}");
+    assert!(explanation.answer.cause.as_ref().unwrap().contains("of-second does not exist"), "{explanation}");
+    let found: Vec<_> = explanation.diagnostics.iter().map(|found| found.diagnostic.object.to_string()).collect();
+    assert_eq!(found, ["IngressClass second"], "{explanation}");
+}

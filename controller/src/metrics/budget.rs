@@ -15,7 +15,7 @@ static USED: Family = gauge("tidegate_metrics_request_kinds", "Triples of route,
 pub(super) static FAMILIES: &[&Family] = &[&LIMIT, &ROOM, &USED];
 
 const fn gauge(name: &'static str, help: &'static str) -> Family {
-    Family { name, kind: FamilyKind::Gauge, labels: &[], unit: Unit::One, help, series: Growth::Fixed(1) }
+    Family::single(name, FamilyKind::Gauge, Unit::One, help)
 }
 
 /// How many series there may be.

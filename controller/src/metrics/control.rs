@@ -12,36 +12,32 @@ use crate::snapshot::Readiness;
 /// Upper bounds of the buckets of waits, in microseconds.
 const BOUNDS_US: [u64; 12] = [1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 10_000_000];
 
-const fn single(name: &'static str, kind: FamilyKind, unit: Unit, help: &'static str) -> Family {
-    Family { name, kind, labels: &[], unit, help, series: Growth::Fixed(1) }
-}
-
-static HASH: Family = single(
+static HASH: Family = Family::single(
     "nginx_ingress_controller_config_hash",
     FamilyKind::Gauge,
     Unit::One,
     "A number that changes with the routing table: its generation, counted by each replica for itself",
 );
-static RELOADED: Family = single(
+static RELOADED: Family = Family::single(
     "nginx_ingress_controller_config_last_reload_successful",
     FamilyKind::Gauge,
     Unit::One,
     "1 once a routing table serves; a table that cannot serve is never swapped in, what is wrong with objects is told by tidegate_diagnostics",
 );
-static RELOADED_AT: Family = single(
+static RELOADED_AT: Family = Family::single(
     "nginx_ingress_controller_config_last_reload_successful_timestamp_seconds",
     FamilyKind::Gauge,
     Unit::UnixSeconds,
     "When the routing table was swapped last",
 );
-static SUCCESS: Family = single(
+static SUCCESS: Family = Family::single(
     "nginx_ingress_controller_success",
     FamilyKind::Counter,
     Unit::One,
     "Routing tables that were swapped in; nothing is reloaded for it",
 );
 static ERRORS: Family =
-    single("nginx_ingress_controller_errors", FamilyKind::Counter, Unit::One, "Always 0: there is no reload that could fail");
+    Family::single("nginx_ingress_controller_errors", FamilyKind::Counter, Unit::One, "Always 0: there is no reload that could fail");
 static BUILD: Family = Family {
     name: "nginx_ingress_controller_build_info",
     kind: FamilyKind::Gauge,
@@ -58,8 +54,12 @@ static LEADER: Family = Family {
     help: "1 on the replica that writes status and Events, 0 on the others; the name is that of the Lease",
     series: Growth::Fixed(1),
 };
-static GENERATION: Family =
-    single("tidegate_generation", FamilyKind::Gauge, Unit::One, "The generation of the routing table that serves; 0 before the first");
+static GENERATION: Family = Family::single(
+    "tidegate_generation",
+    FamilyKind::Gauge,
+    Unit::One,
+    "The generation of the routing table that serves; 0 before the first",
+);
 static WAIT: Family = Family {
     name: "tidegate_event_to_table_seconds",
     kind: FamilyKind::Histogram,
@@ -114,7 +114,7 @@ impl Control {
         self.leads.store(leads, Ordering::Relaxed);
     }
 
-    pub(super) fn write(&self, out: &mut Exposition, table: Option<&Table>, endpoints: impl IntoIterator<Item = (Readiness, usize)>) {
+    pub(super) fn write(&self, out: &mut Exposition, table: Option<&Table>, endpoints: Option<[(Readiness, usize); 3]>) {
         let generation = table.map_or(0, |table| table.generation);
         out.shared_family(&HASH).sample(&[], generation);
         out.shared_family(&RELOADED).sample(&[], u8::from(table.is_some()));
@@ -130,13 +130,8 @@ impl Control {
         let seconds = |microseconds| Duration::from_micros(microseconds).as_secs_f64();
         out.family(&WAIT).histogram(&[], &BOUNDS_US.map(seconds), &waits, seconds(self.waited_us.load(Ordering::Relaxed)));
         let mut samples = out.family(&ENDPOINTS);
-        for (state, count) in endpoints {
-            let state = match state {
-                Readiness::Ready => "ready",
-                Readiness::Draining => "draining",
-                Readiness::NotReady => "not_ready",
-            };
-            samples.sample(&[state], count);
+        for (state, count) in endpoints.into_iter().flatten() {
+            samples.sample(&[state.as_str()], count);
         }
     }
 }

@@ -8,10 +8,6 @@ use tidegate_proxy::observe::{ConnectionState, Exposition, Family, FamilyKind, G
 /// Ticks a second that the system counts processor time in: fixed for all that Linux tells programs.
 const TICKS: f64 = 100.0;
 
-const fn family(name: &'static str, kind: FamilyKind, unit: Unit, help: &'static str) -> Family {
-    Family { name, kind, labels: &[], unit, help, series: Growth::Fixed(1) }
-}
-
 static CONNECTIONS: Family = Family {
     name: "nginx_ingress_controller_nginx_process_connections",
     kind: FamilyKind::Gauge,
@@ -29,57 +25,61 @@ static CONNECTIONS_TOTAL: Family = Family {
     help: "Connections of clients that were accepted, all of which are handled",
     series: Growth::Fixed(2),
 };
-static REQUESTS_TOTAL: Family = family(
+static REQUESTS_TOTAL: Family = Family::single(
     "nginx_ingress_controller_nginx_process_requests_total",
     FamilyKind::Counter,
     Unit::One,
     "Requests that have ended, those of routes that are gone included",
 );
-static CPU: Family = family(
+static CPU: Family = Family::single(
     "nginx_ingress_controller_nginx_process_cpu_seconds_total",
     FamilyKind::Counter,
     Unit::Seconds,
     "Processor time of the process, like process_cpu_seconds_total",
 );
-static RESIDENT: Family = family(
+static RESIDENT: Family = Family::single(
     "nginx_ingress_controller_nginx_process_resident_memory_bytes",
     FamilyKind::Gauge,
     Unit::Bytes,
     "Memory of the process that is in use, like process_resident_memory_bytes",
 );
-static VIRTUAL: Family = family(
+static VIRTUAL: Family = Family::single(
     "nginx_ingress_controller_nginx_process_virtual_memory_bytes",
     FamilyKind::Gauge,
     Unit::Bytes,
     "Addresses of the process that are in use, like process_virtual_memory_bytes",
 );
-static PROCESSES: Family =
-    family("nginx_ingress_controller_nginx_process_num_procs", FamilyKind::Gauge, Unit::One, "Always 1: the threads of one process do all");
-static OLDEST: Family = family(
+static PROCESSES: Family = Family::single(
+    "nginx_ingress_controller_nginx_process_num_procs",
+    FamilyKind::Gauge,
+    Unit::One,
+    "Always 1: the threads of one process do all",
+);
+static OLDEST: Family = Family::single(
     "nginx_ingress_controller_nginx_process_oldest_start_time_seconds",
     FamilyKind::Gauge,
     Unit::UnixSeconds,
     "When the process started, like process_start_time_seconds",
 );
-static READ: Family = family(
+static READ: Family = Family::single(
     "nginx_ingress_controller_nginx_process_read_bytes_total",
     FamilyKind::Counter,
     Unit::Bytes,
     "Bytes that the process read, from disks and sockets alike",
 );
-static WRITTEN: Family = family(
+static WRITTEN: Family = Family::single(
     "nginx_ingress_controller_nginx_process_write_bytes_total",
     FamilyKind::Counter,
     Unit::Bytes,
     "Bytes that the process wrote, to disks and sockets alike",
 );
 static OWN_CPU: Family =
-    family("process_cpu_seconds_total", FamilyKind::Counter, Unit::Seconds, "Processor time, of the user and the system");
-static OWN_RESIDENT: Family = family("process_resident_memory_bytes", FamilyKind::Gauge, Unit::Bytes, "Memory that is in use");
-static OWN_VIRTUAL: Family = family("process_virtual_memory_bytes", FamilyKind::Gauge, Unit::Bytes, "Addresses that are in use");
-static OWN_START: Family = family("process_start_time_seconds", FamilyKind::Gauge, Unit::UnixSeconds, "When the process started");
-static OPEN_FILES: Family = family("process_open_fds", FamilyKind::Gauge, Unit::One, "Files and sockets that are open");
-static MOST_FILES: Family = family("process_max_fds", FamilyKind::Gauge, Unit::One, "Files and sockets that may be open");
+    Family::single("process_cpu_seconds_total", FamilyKind::Counter, Unit::Seconds, "Processor time, of the user and the system");
+static OWN_RESIDENT: Family = Family::single("process_resident_memory_bytes", FamilyKind::Gauge, Unit::Bytes, "Memory that is in use");
+static OWN_VIRTUAL: Family = Family::single("process_virtual_memory_bytes", FamilyKind::Gauge, Unit::Bytes, "Addresses that are in use");
+static OWN_START: Family = Family::single("process_start_time_seconds", FamilyKind::Gauge, Unit::UnixSeconds, "When the process started");
+static OPEN_FILES: Family = Family::single("process_open_fds", FamilyKind::Gauge, Unit::One, "Files and sockets that are open");
+static MOST_FILES: Family = Family::single("process_max_fds", FamilyKind::Gauge, Unit::One, "Files and sockets that may be open");
 
 pub(super) static FAMILIES: &[&Family] = &[
     &CONNECTIONS,

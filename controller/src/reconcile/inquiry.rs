@@ -29,12 +29,17 @@ impl Inquiries {
         channel().0
     }
 
-    /// Asks, and waits for the answer; must not be called where waiting is not allowed. `None`: there is nobody who knows (any more).
+    /// Asks, and waits for the answer; must not be called where waiting is not allowed. `None`: there is nobody who knows (any more), or the
+    /// question ended in a panic.
     pub fn ask<T: Send + 'static>(&self, question: impl FnOnce(Known<'_>) -> T + Send + 'static) -> Option<T> {
         let (answer, answered) = oneshot::channel();
         let question = Box::new(move |known: Known<'_>| {
-            // Who has gone needs no answer.
-            let _ = answer.send(question(known));
+            // A question that panics goes unanswered, and who has gone needs no answer.
+            if let Ok(answered) = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| question(known))) {
+                let _ = answer.send(answered);
+            } else {
+                tracing::error!("a question about what is known ended in a panic");
+            }
         });
         self.0.blocking_send(question).ok()?;
         answered.blocking_recv().ok()

@@ -37,7 +37,7 @@ pub struct SliceEndpoint {
 }
 
 /// Whether an endpoint takes requests (EndpointSlice API: `conditions`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Readiness {
     /// Yes.
@@ -46,6 +46,18 @@ pub enum Readiness {
     Draining,
     /// No.
     NotReady,
+}
+
+impl Readiness {
+    /// Returns the name that documents and metrics have for it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::Draining => "draining",
+            Self::NotReady => "not_ready",
+        }
+    }
 }
 
 impl Version for SliceObject {}

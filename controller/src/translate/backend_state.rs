@@ -1,5 +1,6 @@
 //! Backends as people see them: every endpoint with its state, and why none serves where none does.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use super::backends::{BackendKey, Destination, all_in_slices, destination};
@@ -28,33 +29,9 @@ pub struct EndpointState {
     /// Its Pod, or the DNS name that it comes from; empty where it has no name.
     pub name: String,
     /// What slices say of it.
-    pub state: EndpointReadiness,
+    pub state: Readiness,
     /// Whether requests are sent to it.
     pub serves: bool,
-}
-
-/// What slices say of an endpoint.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum EndpointReadiness {
-    /// It takes requests.
-    Ready,
-    /// It goes away, and takes requests only where no other does.
-    Draining,
-    /// It takes none.
-    NotReady,
-}
-
-impl EndpointReadiness {
-    /// Returns the name that JSON has for it.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Ready => "ready",
-            Self::Draining => "draining",
-            Self::NotReady => "not_ready",
-        }
-    }
 }
 
 /// Describes a backend: all its endpoints, and why none serves where none does.
@@ -65,17 +42,14 @@ pub(super) fn state(snapshot: &Snapshot, key: &BackendKey) -> BackendState {
         (None, Some(port)) => all_in_slices(snapshot, key, port).collect(),
         (Some(_), _) | (None, None) => serving.iter().map(|endpoint| (Readiness::Ready, endpoint.clone())).collect(),
     };
+    let served: BTreeSet<_> = serving.iter().map(|endpoint| endpoint.address).collect();
     let mut endpoints: Vec<_> = known
         .into_iter()
         .map(|(readiness, endpoint)| EndpointState {
             address: endpoint.address,
             name: endpoint.name.to_string(),
-            state: match readiness {
-                Readiness::Ready => EndpointReadiness::Ready,
-                Readiness::Draining => EndpointReadiness::Draining,
-                Readiness::NotReady => EndpointReadiness::NotReady,
-            },
-            serves: serving.iter().any(|serving| serving.address == endpoint.address) && readiness != Readiness::NotReady,
+            state: readiness,
+            serves: served.contains(&endpoint.address) && readiness != Readiness::NotReady,
         })
         .collect();
     endpoints.sort();

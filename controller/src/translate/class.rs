@@ -86,6 +86,16 @@ fn of_class(snapshot: &Snapshot, options: &Options, name: &str, class: &ClassObj
     })
 }
 
+/// Returns the class object that an Ingress belongs to, if there is one.
+#[must_use]
+pub fn class_of(snapshot: &Snapshot, class: &ClassName) -> Option<ObjectRef> {
+    match class {
+        ClassName::Field(name) | ClassName::Annotation(name) => snapshot.class(name).map(|_| ObjectRef::new(Kind::IngressClass, "", name)),
+        ClassName::Unwritten => default_class(snapshot).map(|(name, _)| name.clone()),
+        ClassName::Absent => None,
+    }
+}
+
 /// Returns the class of Ingresses that name none: among several the newest, then the first by name, as the API server has it.
 fn default_class(snapshot: &Snapshot) -> Option<(&ObjectRef, &ClassObject)> {
     let classes = snapshot.classes().filter(|(_, class)| class.is_default).map(|(name, class)| (name, &**class));
