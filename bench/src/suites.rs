@@ -122,7 +122,7 @@ pub const SUITES: &[Suite] = &[
         HOSTS,
         WITHOUT_FLOOR,
         "hosts-10k",
-        "HTTP/1.1, 64 B, one host against 10,000, each with its certificate",
+        "HTTP/1.1, 64 B, one host against 10,000, each with its certificate, all with one Service",
         closed(Download(64), Http, 64),
     ),
     on(

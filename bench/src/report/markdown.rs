@@ -13,7 +13,7 @@ least and the greatest. **CPU µs** is the time that the kernel counted for all 
 request. Every reply is checked: each byte by our own generator (HTTP/1.1, WebSocket), counts and statuses by h2load (HTTP/2). The backend \
 polls instead of sleeping while requests come, so that waking it costs every proxy the same. All keep connections to the backend, add \
 X-Forwarded-For and X-Forwarded-Proto, and speak TLS 1.3 with ECDSA P-256 and X25519, without tickets except in `resume` (Tidegate hands \
-them out always). Tidegate has all its defaults on (metrics, timeouts, limits, request ids, retries); the access log is off for all except in `access-log`. nginx streams \
+them out always). Tidegate and the floor add seven fields to requests and `Server` to responses. Tidegate has all its defaults on (metrics, timeouts, limits, request ids, retries); the access log is off for all except in `access-log`. nginx streams \
 uploads (`proxy_request_buffering off`) as the others do.";
 
 const DOUBTS: &str = "Ratios hold for this processor: on another, the kernel's part of a request and the price of cryptography differ. Absolute \
