@@ -86,7 +86,8 @@ fit, first come, first served. One route counts at most 32 pairs of method and s
 What finds no room is counted all the same, with `_overflow` for all labels but the status, of which the class (`5xx`) is kept. Of certificates
 the next to expire are shown, and as `_overflow` when the first of the others expires; of orphaned Ingresses the number of the others. Counts
 never move: a triple that was once counted apart stays so until its route goes, which makes room again.
-`tidegate_metrics_request_kinds` says how much of the room is taken.
+`tidegate_metrics_request_kinds` says how much of the room is taken; clients that try odd methods on many routes take it too, and failures of
+routes that come later then count under `_overflow` alone, so alert on it.
 
 A triple takes some 210 bytes of memory, a route that nobody asked for only its labels.
 
