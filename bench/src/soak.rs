@@ -32,6 +32,9 @@ const BATCH: u64 = 50_000;
 /// How many generators' lives there are at least.
 const BATCHES: u64 = 20;
 const CONNECTIONS: usize = 16;
+/// How long a soak lasts at least: memory is flat only after the code was paged in, the connections have their buffers, and the
+/// allocator, which gives back what has been free for a second, did so a few times.
+const LEAST: Duration = Duration::from_secs(15);
 /// How long the last changes may take to serve.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -68,7 +71,7 @@ pub fn soak(options: &SoakOptions) -> anyhow::Result<()> {
 
     let begun = Instant::now();
     let first = generation(&tidegate)?;
-    let done = Done { requests: AtomicU64::new(0), swaps: AtomicU64::new(0), options };
+    let done = Done { requests: AtomicU64::new(0), swaps: AtomicU64::new(0), begun, options };
     let looks = std::thread::scope(|scope| {
         let load = scope.spawn(|| load(&ground, &tidegate, &done));
         let mut looks = Vec::new();
@@ -104,15 +107,17 @@ pub fn soak(options: &SoakOptions) -> anyhow::Result<()> {
 struct Done<'o> {
     requests: AtomicU64,
     swaps: AtomicU64,
+    begun: Instant,
     options: &'o SoakOptions,
 }
 
 impl Done<'_> {
-    /// Returns which part of requests and swaps is done, of both at least.
+    /// Returns which part of requests, swaps and time is done, of each at least.
     #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
     fn share(&self) -> f64 {
         let share = |done: &AtomicU64, wanted: u64| done.load(Ordering::Relaxed) as f64 / wanted.max(1) as f64;
-        share(&self.requests, self.options.requests).min(share(&self.swaps, self.options.swaps))
+        let time = self.begun.elapsed().as_secs_f64() / LEAST.as_secs_f64();
+        share(&self.requests, self.options.requests).min(share(&self.swaps, self.options.swaps)).min(time)
     }
 }
 
