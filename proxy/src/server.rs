@@ -15,6 +15,7 @@ mod ahead;
 mod connections;
 mod conversation;
 mod handshake;
+mod held;
 mod http;
 mod keeper;
 pub mod proxy_header;

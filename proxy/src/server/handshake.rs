@@ -10,11 +10,12 @@ use bytes::{Buf, Bytes, BytesMut};
 use rustls::server::Acceptor;
 use rustls::{HandshakeKind, ProtocolVersion};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
+use tokio_rustls::{LazyConfigAcceptor, StartHandshake};
 
 use super::activity::{Due, Protocol};
 use super::ahead::Ahead;
+use super::held::{Held, Request};
 use super::proxy_header::{self, InvalidProxyHeader, Parsed};
 use super::shared::Shared;
 use super::socket::BoundListener;
@@ -38,10 +39,13 @@ pub(super) struct Established {
     pub(super) connection: Connection,
 }
 
+/// TLS over a client's stream.
+pub(super) type TlsClientStream = TlsStream<Held<Ahead<ClientStream>>>;
+
 /// What HTTP is spoken over.
 pub(super) enum Transport {
     Clear(Box<Ahead<ClientStream>>),
-    Tls(Box<Ahead<TlsStream<Ahead<ClientStream>>>>),
+    Tls(Box<Ahead<TlsClientStream>>),
 }
 
 /// Why HTTP did not begin.
@@ -120,7 +124,7 @@ async fn accept_tls(
     connection: &mut Connection,
     mut stream: ClientStream,
     mut ahead: BytesMut,
-) -> Result<(TlsStream<Ahead<ClientStream>>, Protocol), HandshakeError> {
+) -> Result<(TlsClientStream, Protocol), HandshakeError> {
     if ahead.is_empty() && stream.read_buf(&mut ahead).await? == 0 {
         return Err(HandshakeError::Silent);
     }
@@ -139,8 +143,17 @@ async fn accept_tls(
         Arc::clone(tls.config())
     };
     connection.server_name = start.client_hello().server_name().map(|name| name.trim_end_matches('.').to_ascii_lowercase().into());
-    let stream = start.into_stream(config).await.map_err(|error| result.failed(error))?;
-    let (_, session) = stream.get_ref();
+    let held = StartHandshake::from_parts(start.accepted, Held::new(start.io));
+    let mut stream = match held.into_stream(config).into_fallible().await {
+        Ok(stream) => stream,
+        Err((error, mut held)) => {
+            // With the alert that says why.
+            let _ = held.shutdown().await;
+            return Err(result.failed(error));
+        }
+    };
+    let (held, session) = stream.get_mut();
+    held.end_handshake(if session.wants_read() { Request::Awaited } else { Request::Begun });
     result.result = if session.handshake_kind() == Some(HandshakeKind::Resumed) { TlsHandshake::Resumed } else { TlsHandshake::Ok };
     let version = session.protocol_version();
     let names = [(ProtocolVersion::TLSv1_3, "TLSv1.3"), (ProtocolVersion::TLSv1_2, "TLSv1.2")];

@@ -11,14 +11,13 @@ use std::time::Duration;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::{HttpService, service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
-use tokio_rustls::server::TlsStream;
 
 use super::activity::{Activity, Due, Protocol};
 use super::ahead::Ahead;
 use super::conversation::{Conversation, Sending, Streams};
-use super::handshake::{Established, Transport};
+use super::handshake::{Established, TlsClientStream, Transport};
 use super::stream::ClientStream;
 use crate::forward::{self, Connection};
 use crate::model::Limits;
@@ -29,8 +28,6 @@ const BACKSTOP: usize = 16 * 1024;
 const USUAL_HEADERS: usize = 100;
 /// The overhead of a field in the size of an HTTP/2 header list (RFC 9113 §6.5.2).
 const FIELD_OVERHEAD: usize = 32;
-/// When an HTTP/2 client is asked whether it is still there, and how long it may take to answer.
-const H2_PING: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(20));
 /// How much of a response waits in an HTTP/2 stream for a client that is slower than its backend, in bytes.
 const H2_SEND_BUFFER: usize = 128 * 1024;
 /// How much a client may send on one HTTP/2 stream before its backend takes it, in bytes.
@@ -132,18 +129,16 @@ async fn http2<S: OverTcp>(stream: Ahead<S>, conversation: Rc<Conversation>) -> 
     let limits = activity.limits();
     let streams = Streams::new(&conversation);
     let mut builder = http2::Builder::new(streams.clone());
-    let (interval, timeout) = H2_PING;
+    // Clients are not pinged, since hyper would lock and read the clock for every frame: the system asks those that fall silent
+    // whether they are still there, and what they may leave lying has limits of its own.
     builder
-        .timer(TokioTimer::new())
         // Every response has its date from `forward`, which takes that of the endpoint where it sent one.
         .auto_date_header(false)
         .max_concurrent_streams(limits.h2_streams)
         .max_header_list_size(header_list_backstop(limits))
         .max_send_buf_size(H2_SEND_BUFFER)
         .initial_stream_window_size(H2_STREAM_WINDOW)
-        .initial_connection_window_size(H2_CONNECTION_WINDOW)
-        .keep_alive_interval(interval)
-        .keep_alive_timeout(timeout);
+        .initial_connection_window_size(H2_CONNECTION_WINDOW);
     builder.enable_connect_protocol();
     // hyper moves it from hand to hand: what is large had better stay where it is.
     let service = service_fn(move |request| Box::pin(Rc::clone(&conversation).respond(request, Some(streams.begin()))));
@@ -230,13 +225,13 @@ impl OverTcp for ClientStream {
     }
 }
 
-impl OverTcp for TlsStream<Ahead<ClientStream>> {
+impl OverTcp for TlsClientStream {
     fn tcp(&self) -> &ClientStream {
-        self.get_ref().0.get_ref()
+        self.get_ref().0.get_ref().get_ref()
     }
 
     fn into_tcp(self) -> ClientStream {
-        self.into_inner().0.into_inner()
+        self.into_inner().0.into_inner().into_inner()
     }
 }
 
