@@ -1,5 +1,6 @@
 //! The one body type that travels through the proxy.
 
+mod arriving;
 mod download;
 mod trailers;
 mod upload;
@@ -11,6 +12,7 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 
+pub use arriving::{Arriving, Source};
 pub use download::{Download, Lease};
 pub use upload::{Attempt, Progress, Replay, Upload};
 
@@ -39,6 +41,9 @@ pub enum BodyError {
     /// The connection it comes from failed.
     #[error(transparent)]
     Connection(#[from] hyper::Error),
+    /// The endpoint it comes from broke off, or broke the framing.
+    #[error("the endpoint: {0}")]
+    Endpoint(#[source] std::io::Error),
     /// The proxy cut it, for this reason.
     #[error("cut by the proxy: {0}")]
     Cut(Reason),

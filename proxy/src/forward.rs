@@ -149,7 +149,11 @@ async fn serve(worker: &Worker, connection: &Connection, parts: &mut Parts, body
     if let (Some(upload), Some(bytes)) = (&upload, body_limit) {
         upload.limit(bytes);
     }
-    let wanted = if upgrade.is_some() { Wanted::Http1 } else { Wanted::Any };
+    let wanted = match (&upgrade, &upload) {
+        (Some(_), _) => Wanted::Upgrade,
+        (None, Some(_)) => Wanted::Body,
+        (None, None) => Wanted::Head,
+    };
     if let Some(rewritten) = rewritten {
         parts.uri = rewritten;
     }
@@ -177,13 +181,17 @@ async fn serve(worker: &Worker, connection: &Connection, parts: &mut Parts, body
             *response.version_mut() = Version::HTTP_11;
             headers::clean_response(response.headers_mut(), || worker.clock.date(Instant::now()));
             let (lease, upload) = (channel.into_lease(), outgoing.upload);
-            Ok(Served::Response(response.map(|incoming| {
-                if incoming.is_end_stream() {
+            Ok(Served::Response(response.map(|arriving| {
+                let whole = arriving.whole();
+                if let Some(whole) = &whole {
+                    record.sent(whole.len() as u64);
+                }
+                if arriving.is_end_stream() {
                     record.received(upload.as_ref().map_or(0, Upload::bytes));
                     lease.complete();
-                    return Body::Empty;
+                    return whole.map_or(Body::Empty, |whole| Body::Fixed(Some(whole)));
                 }
-                Body::Download(Box::new(Download::new(incoming, lease, &worker.clock, backend.timeouts.read, upload)))
+                Body::Download(Box::new(Download::new(arriving, lease, &worker.clock, backend.timeouts.read, upload)))
             })))
         }
     }

@@ -1,6 +1,7 @@
 //! Per-backend state: endpoints, balancing, connections and pools. It survives swaps of the table.
 
 mod balance;
+mod bare;
 mod channel;
 mod connect;
 mod dial;
@@ -8,6 +9,7 @@ mod endpoint;
 mod http1;
 mod http2;
 mod idle;
+mod parked;
 mod pool;
 mod registry;
 

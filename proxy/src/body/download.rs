@@ -8,10 +8,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body as _, Frame, SizeHint};
-use hyper::body::Incoming;
 use tokio::time::Instant;
 
-use super::{BodyError, Upload};
+use super::{Arriving, BodyError, Upload};
 use crate::clock::{Clock, Deadline};
 use crate::error::Reason;
 use crate::observe::Record;
@@ -24,7 +23,7 @@ pub trait Lease {
 
 /// Passes frames on as they come; a pause longer than the read timeout cuts it.
 pub struct Download {
-    incoming: Incoming,
+    arriving: Arriving,
     lease: Option<Rc<dyn Lease>>,
     pause: Deadline,
     longest_pause: Duration,
@@ -35,15 +34,15 @@ pub struct Download {
 
 impl fmt::Debug for Download {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Download").field("incoming", &self.incoming).finish_non_exhaustive()
+        f.debug_struct("Download").field("arriving", &self.arriving).finish_non_exhaustive()
     }
 }
 
 impl Download {
     /// Takes up the body of a response. A pause of the endpoint longer than `longest_pause` cuts it. `upload` is the request's body.
     #[must_use]
-    pub fn new(incoming: Incoming, lease: Rc<dyn Lease>, clock: &Clock, longest_pause: Duration, upload: Option<Upload>) -> Self {
-        Self { incoming, lease: Some(lease), pause: clock.deadline(), longest_pause, upload, record: None }
+    pub fn new(arriving: Arriving, lease: Rc<dyn Lease>, clock: &Clock, longest_pause: Duration, upload: Option<Upload>) -> Self {
+        Self { arriving, lease: Some(lease), pause: clock.deadline(), longest_pause, upload, record: None }
     }
 
     /// Counts into this record, and ends it.
@@ -52,20 +51,20 @@ impl Download {
     }
 
     pub(super) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        match Pin::new(&mut self.incoming).poll_frame(cx) {
+        match Pin::new(&mut self.arriving).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 self.pause.unset();
                 if let (Some(record), Some(data)) = (&mut self.record, frame.data_ref()) {
                     record.sent(data.len() as u64);
                 }
-                if self.incoming.is_end_stream() {
+                if self.arriving.is_end_stream() {
                     self.complete();
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(Some(Err(error))) => {
                 self.fail(Reason::UpstreamReset);
-                Poll::Ready(Some(Err(BodyError::Connection(error))))
+                Poll::Ready(Some(Err(error)))
             }
             Poll::Ready(None) => {
                 self.complete();
@@ -107,11 +106,11 @@ impl Download {
     }
 
     pub(super) fn is_end_stream(&self) -> bool {
-        self.incoming.is_end_stream()
+        self.arriving.is_end_stream()
     }
 
     pub(super) fn size_hint(&self) -> SizeHint {
-        self.incoming.size_hint()
+        self.arriving.size_hint()
     }
 }
 

@@ -8,14 +8,13 @@ use http::header::{HOST, TE, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::uri::{Authority, Scheme};
 use http::{HeaderValue, Request, Response, Uri};
-use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use super::Worker;
 use super::client::Told;
 use super::headers::TRAILERS;
 use super::saved_head::SavedHead;
-use crate::body::{Body, Progress, Replay, Upload};
+use crate::body::{Arriving, Body, Progress, Replay, Upload};
 use crate::error::{ProxyError, Reason, Retry};
 use crate::model::{Timeouts, UpstreamProtocol};
 use crate::observe::{Record, UpstreamConnect};
@@ -37,14 +36,14 @@ pub(super) struct Outgoing<'r> {
     pub(super) upload: Option<Upload>,
     /// Whether the client takes trailers.
     pub(super) trailers: bool,
-    /// What HTTP it can be sent with.
+    /// What a connection for it must be good for.
     pub(super) wanted: Wanted,
 }
 
 /// A response's head, and the connection that its body comes on.
 #[derive(Debug)]
 pub(super) struct Answered {
-    pub(super) response: Response<Incoming>,
+    pub(super) response: Response<Arriving>,
     pub(super) channel: Channel,
 }
 
@@ -153,14 +152,14 @@ impl Outgoing<'_> {
         backend: &Forward,
         worker: &Worker,
         now: Instant,
-    ) -> Result<Response<Incoming>, ProxyError> {
+    ) -> Result<Response<Arriving>, ProxyError> {
         let body = match &self.upload {
             None => Body::Empty,
             Some(upload) => Body::Upload(upload.attempt(replay, now).ok_or_else(|| ProxyError::new(Reason::UpstreamReset))?),
         };
         let saved = match replay {
-            Replay::Keep => Some(SavedHead::of(self.head, self.untold, &worker.saved_heads)),
-            Replay::Forget => None,
+            Replay::Keep if !channel.gives_back() => Some(SavedHead::of(self.head, self.untold, &worker.saved_heads)),
+            Replay::Keep | Replay::Forget => None,
         };
         let request = match channel.version() {
             Version::Http1 => http1(self.head, body),
@@ -235,12 +234,12 @@ type Failure = (ProxyError, Option<Box<Request<Body>>>);
 
 /// Waits for the head of the response: as long as the client sends, then for the read timeout.
 fn wait(
-    mut sending: Pin<&mut impl Future<Output = Result<Response<Incoming>, Unanswered>>>,
+    mut sending: Pin<&mut impl Future<Output = Result<Response<Arriving>, Unanswered>>>,
     upload: Option<&Upload>,
     timeouts: Timeouts,
     worker: &Worker,
     now: Instant,
-) -> impl Future<Output = Result<Response<Incoming>, Failure>> {
+) -> impl Future<Output = Result<Response<Arriving>, Failure>> {
     let mut deadline = worker.clock.deadline();
     deadline.set(now + if upload.is_some() { timeouts.read.min(timeouts.send) } else { timeouts.read });
     poll_fn(move |cx| {

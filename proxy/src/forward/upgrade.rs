@@ -14,7 +14,6 @@ use std::time::Duration;
 use http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE};
 use http::request::Parts;
 use http::{HeaderValue, Method, Response, StatusCode, Version};
-use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -22,6 +21,7 @@ use tokio::time::Instant;
 
 use super::facts::is_extended_connect;
 use super::headers::{self, Seen};
+use crate::body::Arriving;
 use crate::clock::Clock;
 use crate::drain;
 use crate::observe::Record;
@@ -87,7 +87,7 @@ impl Upgrade {
     /// Words the answer that tells the client that the endpoint has switched, and returns the tunnel that is to be opened with it.
     pub(super) fn accept(
         self,
-        mut response: Response<Incoming>,
+        mut response: Response<Arriving>,
         channel: Channel,
         idle: Duration,
         drain: drain::Tunnel,

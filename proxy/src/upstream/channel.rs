@@ -5,12 +5,13 @@ use std::rc::Rc;
 use futures_util::TryFutureExt as _;
 use futures_util::future::Either;
 use http::{Request, Response};
-use hyper::body::Incoming;
+use hyper::client::conn::TrySendError;
 
+use super::bare::Bare;
 use super::connect::Version;
 use super::http1::Http1;
 use super::http2::Http2Stream;
-use crate::body::{Body, Lease};
+use crate::body::{Arriving, Body, Lease};
 use crate::error::{ProxyError, Reason, Retry};
 
 /// What one request can be sent on.
@@ -23,6 +24,7 @@ pub struct Channel {
 /// What stands behind a channel.
 #[derive(Debug)]
 pub(super) enum Kind {
+    Bare(Rc<Bare>),
     Http1(Rc<Http1>),
     Http2(Rc<Http2Stream>),
 }
@@ -41,7 +43,7 @@ pub(super) enum Past {
 pub struct Unanswered {
     /// What happened, and whether the request may be sent again.
     pub error: ProxyError,
-    /// The request, if nothing of it was written.
+    /// The request, if it came back.
     pub request: Option<Box<Request<Body>>>,
 }
 
@@ -65,31 +67,35 @@ impl Channel {
     #[must_use]
     pub fn version(&self) -> Version {
         match self.kind {
-            Kind::Http1(_) => Version::Http1,
+            Kind::Bare(_) | Kind::Http1(_) => Version::Http1,
             Kind::Http2(_) => Version::Http2,
         }
     }
 
-    /// Sends a request at once; what is returned waits for the response's head.
+    /// Whether a request that gets no response comes back in any case; else it does so only if nothing of it was written.
+    #[must_use]
+    pub fn gives_back(&self) -> bool {
+        matches!(self.kind, Kind::Bare(_))
+    }
+
+    /// Sends a request; what is returned waits for the response's head.
     ///
     /// # Errors
     /// See [`Unanswered`].
-    pub fn send(&self, request: Request<Body>) -> impl Future<Output = Result<Response<Incoming>, Unanswered>> + use<> {
+    pub fn send(&self, request: Request<Body>) -> impl Future<Output = Result<Response<Arriving>, Unanswered>> + use<> {
         let answered = match &self.kind {
+            Kind::Bare(connection) => return Either::Left(connection.send(request)),
             Kind::Http1(connection) => Either::Left(connection.send(request)),
             Kind::Http2(stream) => Either::Right(stream.send(request)),
         };
-        answered.map_err(|mut failed| {
-            let request = failed.take_message().map(Box::new);
-            Unanswered { error: broken(failed.into_error(), request.is_some()), request }
-        })
+        Either::Right(answered.map_ok(|response| response.map(Arriving::Hyper)).map_err(unanswered))
     }
 
     /// Gives up what stands behind it: it broke, or refused a request. Others that are on it go on.
     pub fn retire(&self) {
         match &self.kind {
             // Dropped with the channel.
-            Kind::Http1(_) => {}
+            Kind::Bare(_) | Kind::Http1(_) => {}
             Kind::Http2(stream) => stream.retire(),
         }
     }
@@ -98,10 +104,16 @@ impl Channel {
     #[must_use]
     pub fn into_lease(self) -> Rc<dyn Lease> {
         match self.kind {
+            Kind::Bare(connection) => connection,
             Kind::Http1(connection) => connection,
             Kind::Http2(stream) => stream,
         }
     }
+}
+
+fn unanswered(mut failed: TrySendError<Request<Body>>) -> Unanswered {
+    let request = failed.take_message().map(Box::new);
+    Unanswered { error: broken(failed.into_error(), request.is_some()), request }
 }
 
 /// Says what a failed exchange means (RFC 9110 §9.2.2, RFC 9113 §8.7).

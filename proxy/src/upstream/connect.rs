@@ -32,13 +32,15 @@ pub enum Version {
     Http2,
 }
 
-/// Which HTTP a request can be sent with.
+/// What a connection is wanted for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wanted {
-    /// Whatever the upstream speaks.
-    Any,
-    /// HTTP/1.1 alone, for an upgrade.
-    Http1,
+    /// A request that is nothing but a head, in whatever HTTP the upstream speaks.
+    Head,
+    /// One with a body.
+    Body,
+    /// An upgrade, which HTTP/1.1 alone has.
+    Upgrade,
 }
 
 /// A connection's bytes.
@@ -96,18 +98,18 @@ impl Connector {
         tcp.set_nodelay(true).and_then(|()| notice_death(&tcp)).map_err(|error| failed(Reason::ConnectFailed, error))?;
         let tls = || self.tls.as_ref().map_err(|error| ProxyError::new(Reason::Internal).with_source(error.clone()));
         let config = match (protocol, wanted) {
-            (UpstreamProtocol::Http1, Wanted::Any | Wanted::Http1) | (UpstreamProtocol::H2c, Wanted::Http1) => {
+            (UpstreamProtocol::Http1, Wanted::Head | Wanted::Body | Wanted::Upgrade) | (UpstreamProtocol::H2c, Wanted::Upgrade) => {
                 return Ok((Stream::Tcp(tcp), Version::Http1));
             }
-            (UpstreamProtocol::H2c, Wanted::Any) => return Ok((Stream::Tcp(tcp), Version::Http2)),
-            (UpstreamProtocol::Https, Wanted::Any) => &tls()?.either,
-            (UpstreamProtocol::Https | UpstreamProtocol::H2, Wanted::Http1) => &tls()?.http1,
-            (UpstreamProtocol::H2, Wanted::Any) => &tls()?.http2,
+            (UpstreamProtocol::H2c, Wanted::Head | Wanted::Body) => return Ok((Stream::Tcp(tcp), Version::Http2)),
+            (UpstreamProtocol::Https, Wanted::Head | Wanted::Body) => &tls()?.either,
+            (UpstreamProtocol::Https | UpstreamProtocol::H2, Wanted::Upgrade) => &tls()?.http1,
+            (UpstreamProtocol::H2, Wanted::Head | Wanted::Body) => &tls()?.http2,
         };
         let name = ServerName::from(address.ip());
         let tls = TlsConnector::from(Arc::clone(config)).connect(name, tcp).await.map_err(|error| failed(Reason::UpstreamTls, error))?;
         let version = match (protocol, tls.get_ref().1.alpn_protocol()) {
-            (UpstreamProtocol::H2, _) if wanted == Wanted::Any => Version::Http2,
+            (UpstreamProtocol::H2, _) if wanted != Wanted::Upgrade => Version::Http2,
             (_, Some(b"h2")) => Version::Http2,
             (_, Some(_) | None) => Version::Http1,
         };

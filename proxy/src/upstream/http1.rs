@@ -1,6 +1,6 @@
-//! One HTTP/1.1 connection to an endpoint: one request at a time.
+//! One HTTP/1.1 connection to an endpoint: one request at a time, with a body or an upgrade. Others have [`super::bare`].
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::fmt;
 use std::rc::{Rc, Weak};
 
@@ -13,7 +13,7 @@ use tokio::task::AbortHandle;
 
 use super::InFlight;
 use super::connect::Stream;
-use super::idle::Since;
+use super::parked::{Condition, Idle, Parks};
 use super::pool::EndpointPool;
 use crate::body::{Body, Lease};
 use crate::error::{ProxyError, Reason, Retry};
@@ -24,21 +24,7 @@ pub(super) struct Http1 {
     home: Weak<EndpointPool>,
     in_flight: RefCell<Option<InFlight>>,
     task: AbortHandle,
-    /// When it became idle.
-    pub(super) idle_since: Cell<Since>,
-    /// How many sweeps it has been idle for.
-    pub(super) sweeps: Cell<u32>,
-}
-
-/// What an idle connection is good for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Condition {
-    /// It takes a request.
-    Ready,
-    /// The last exchange is not over yet: the endpoint answered before it had the whole request.
-    Busy,
-    /// It was closed.
-    Closed,
+    idle: Idle,
 }
 
 impl fmt::Debug for Http1 {
@@ -60,23 +46,26 @@ impl Http1 {
             }
         });
         let task = task.abort_handle();
-        Ok(Rc::new(Self {
-            sender: RefCell::new(sender),
-            home,
-            in_flight: RefCell::new(None),
-            task,
-            idle_since: Cell::default(),
-            sweeps: Cell::new(0),
-        }))
+        Ok(Rc::new(Self { sender: RefCell::new(sender), home, in_flight: RefCell::new(None), task, idle: Idle::default() }))
     }
 
-    /// Closes it at once, whatever it is doing. hyper itself would wait for an endpoint that has answered to take the rest of its
-    /// request, for ever if need be.
-    pub(super) fn abort(&self) {
-        self.task.abort();
+    /// Counts a request in until it is complete.
+    pub(super) fn occupy(&self, in_flight: InFlight) {
+        *self.in_flight.borrow_mut() = Some(in_flight);
+        self.idle.used();
     }
 
-    pub(super) fn condition(&self) -> Condition {
+    /// Sends a request; it comes back with the error if nothing of it was written.
+    pub(super) fn send(
+        &self,
+        request: Request<Body>,
+    ) -> impl Future<Output = Result<Response<Incoming>, TrySendError<Request<Body>>>> + use<> {
+        self.sender.borrow_mut().try_send_request(request)
+    }
+}
+
+impl Parks for Http1 {
+    fn condition(&self) -> Condition {
         let sender = self.sender.borrow();
         if sender.is_closed() {
             Condition::Closed
@@ -87,18 +76,14 @@ impl Http1 {
         }
     }
 
-    /// Counts a request in until it is complete.
-    pub(super) fn occupy(&self, in_flight: InFlight) {
-        *self.in_flight.borrow_mut() = Some(in_flight);
-        self.sweeps.set(0);
+    fn idle(&self) -> &Idle {
+        &self.idle
     }
 
-    /// Sends a request; it comes back with the error if nothing of it was written.
-    pub(super) fn send(
-        &self,
-        request: Request<Body>,
-    ) -> impl Future<Output = Result<Response<Incoming>, TrySendError<Request<Body>>>> + use<> {
-        self.sender.borrow_mut().try_send_request(request)
+    /// Whatever it is doing: hyper itself would wait for an endpoint that has answered to take the rest of its request, for ever if need
+    /// be.
+    fn close(&self) {
+        self.task.abort();
     }
 }
 

@@ -15,6 +15,7 @@ use hyper_util::rt::TokioIo;
 
 use super::InFlight;
 use super::connect::Stream;
+use super::parked::Idle;
 use crate::body::{Body, Lease};
 use crate::error::{ProxyError, Reason, Retry};
 
@@ -37,8 +38,8 @@ pub(super) struct Http2 {
     driver: Rc<RefCell<Option<Driver>>>,
     streams: Cell<usize>,
     retired: Cell<bool>,
-    /// How many sweeps it has been without a stream for.
-    pub(super) sweeps: Cell<u32>,
+    /// Since it is without a stream.
+    pub(super) idle: Idle,
 }
 
 type Driver = Connection<TokioIo<Stream>, Body, Spawner>;
@@ -91,7 +92,7 @@ impl Http2 {
             Some(_) => {}
         }
         *spawner.watcher.borrow_mut() = None;
-        Ok(Rc::new(Self { sender, driver, streams: Cell::new(0), retired: Cell::new(false), sweeps: Cell::new(0) }))
+        Ok(Rc::new(Self { sender, driver, streams: Cell::new(0), retired: Cell::new(false), idle: Idle::default() }))
     }
 
     /// Whether it takes no new request any more.
@@ -111,7 +112,7 @@ impl Http2 {
             return None;
         }
         self.streams.set(self.streams.get() + 1);
-        self.sweeps.set(0);
+        self.idle.used();
         Some(Rc::new(Http2Stream { connection: Rc::clone(self), _in_flight: in_flight() }))
     }
 }

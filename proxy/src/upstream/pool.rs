@@ -1,19 +1,21 @@
 //! A worker's connections to endpoints. Nothing here is shared with other workers.
 //!
-//! HTTP/1.1 connections serve one request at a time and are kept idle between them, the last used first; HTTP/2 connections are shared
-//! by requests as far as the endpoint's streams go.
+//! HTTP/1.1 connections serve one request at a time and are kept idle between them, the last used first: some for requests without a body,
+//! others for the rest. HTTP/2 connections are shared by requests as far as the endpoint's streams go.
 
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 use std::sync::{Arc, Weak as ArcWeak};
 use std::time::Duration;
 
+use super::bare::{Bare, Room};
 use super::channel::{Channel, Kind, Past};
 use super::connect::{Connector, Version, Wanted};
 use super::dial::Dial;
-use super::http1::{Condition, Http1};
+use super::http1::Http1;
 use super::http2::Http2;
 use super::idle::IdleLimit;
+use super::parked::{Condition, Parked, Parks};
 use super::{Endpoint, Slot, Upstream};
 use crate::error::{ProxyError, Reason, Retry};
 use crate::model::UpstreamProtocol;
@@ -32,6 +34,7 @@ pub struct Pools(Rc<Inner>);
 struct Inner {
     slots: RefCell<Vec<Option<UpstreamPool>>>,
     connector: Connector,
+    room: Rc<Room>,
     idle_limit: IdleLimit,
     sweep_every: Duration,
     /// Connections go after this many sweeps without a request.
@@ -55,7 +58,8 @@ pub struct EndpointPool {
     endpoint: Arc<Endpoint>,
     protocol: UpstreamProtocol,
     worker: Weak<Inner>,
-    idle: RefCell<Vec<Rc<Http1>>>,
+    bare: Parked<Bare>,
+    http1: Parked<Http1>,
     http2: RefCell<Vec<Rc<Http2>>>,
     dial: RefCell<Option<Rc<Dial>>>,
     /// What ALPN last agreed on, where it is free to choose.
@@ -72,6 +76,7 @@ impl Pools {
         Self(Rc::new(Inner {
             slots: RefCell::default(),
             connector,
+            room: Rc::default(),
             idle_limit: IdleLimit::new(idle_connections),
             sweep_every,
             sweeps_until_idle: u32::try_from(sweeps).unwrap_or(u32::MAX).max(1),
@@ -93,7 +98,8 @@ impl Pools {
             endpoint: Arc::clone(endpoint),
             protocol: upstream.key.protocol,
             worker: Rc::downgrade(&self.0),
-            idle: RefCell::default(),
+            bare: Parked::default(),
+            http1: Parked::default(),
             http2: RefCell::default(),
             dial: RefCell::default(),
             spoken: Cell::new(None),
@@ -156,9 +162,16 @@ impl Inner {
     fn make_room(&self) {
         let slots = self.slots.borrow();
         let pools = || slots.iter().flatten().flat_map(|pool| &pool.endpoints);
-        let all = pools().flat_map(|pool| pool.idle.borrow().iter().map(|connection| connection.idle_since.get()).collect::<Vec<_>>());
-        if let Some(oldest) = self.idle_limit.settle(all.collect()) {
-            pools().for_each(|pool| pool.close_idle(|connection| connection.idle_since.get() < oldest));
+        let mut all = Vec::new();
+        for pool in pools() {
+            pool.bare.since(&mut all);
+            pool.http1.since(&mut all);
+        }
+        if let Some(first) = self.idle_limit.settle(all) {
+            for pool in pools() {
+                pool.bare.close_before(first);
+                pool.http1.close_before(first);
+            }
         }
     }
 
@@ -195,39 +208,34 @@ impl Drop for Inner {
 
 impl EndpointPool {
     fn kept(&self) -> usize {
-        self.idle.borrow().len() + self.http2.borrow().len()
+        self.bare.len() + self.http1.len() + self.http2.borrow().len()
     }
 
     /// Returns a channel on a connection that stands, if one is free.
     #[must_use]
     pub fn reuse(&self, wanted: Wanted) -> Option<Channel> {
         match (wanted, self.protocol) {
-            (Wanted::Http1, _) | (Wanted::Any, UpstreamProtocol::Http1) => self.take_idle(),
-            (Wanted::Any, UpstreamProtocol::Https) => self.open_stream().or_else(|| self.take_idle()),
+            (Wanted::Upgrade, _) | (Wanted::Head | Wanted::Body, UpstreamProtocol::Http1) => self.take_idle(wanted),
+            (Wanted::Head | Wanted::Body, UpstreamProtocol::Https) => self.open_stream().or_else(|| self.take_idle(wanted)),
             // Connections of HTTP/1.1 are there for upgrades alone.
-            (Wanted::Any, UpstreamProtocol::H2c | UpstreamProtocol::H2) => self.open_stream(),
+            (Wanted::Head | Wanted::Body, UpstreamProtocol::H2c | UpstreamProtocol::H2) => self.open_stream(),
         }
     }
 
-    fn take_idle(&self) -> Option<Channel> {
-        let mut idle = self.idle.borrow_mut();
-        let mut at = idle.len();
-        while at > 0 {
-            at -= 1;
-            match idle.get(at).map(|connection| connection.condition()) {
-                Some(Condition::Ready) => {
-                    let connection = idle.remove(at);
-                    if let Some(worker) = self.worker.upgrade() {
-                        worker.idle_limit.leave();
-                    }
-                    connection.occupy(self.endpoint.enter());
-                    return Some(Channel::new(Kind::Http1(connection), Past::Used));
-                }
-                Some(Condition::Closed) => drop(idle.remove(at)),
-                Some(Condition::Busy) | None => {}
-            }
+    fn take_idle(&self, wanted: Wanted) -> Option<Channel> {
+        let kind = if wanted == Wanted::Head {
+            let connection = self.bare.take()?;
+            connection.occupy(self.endpoint.enter());
+            Kind::Bare(connection)
+        } else {
+            let connection = self.http1.take()?;
+            connection.occupy(self.endpoint.enter());
+            Kind::Http1(connection)
+        };
+        if let Some(worker) = self.worker.upgrade() {
+            worker.idle_limit.leave();
         }
-        None
+        Some(Channel::new(kind, Past::Used))
     }
 
     fn open_stream(&self) -> Option<Channel> {
@@ -245,13 +253,13 @@ impl EndpointPool {
     /// # Errors
     /// No connection stood within `timeout` ([`Reason::ConnectTimeout`]), or it failed.
     pub async fn connect(self: &Rc<Self>, wanted: Wanted, timeout: Duration) -> Result<Channel, ProxyError> {
-        let shared = wanted == Wanted::Any
+        let shared = wanted != Wanted::Upgrade
             && match self.protocol {
                 UpstreamProtocol::H2c | UpstreamProtocol::H2 => true,
                 UpstreamProtocol::Https => self.spoken.get() == Some(Version::Http2),
                 UpstreamProtocol::Http1 => false,
             };
-        let connected = async { if shared { self.share(timeout).await } else { self.connect_alone(wanted).await } };
+        let connected = async { if shared { self.share(wanted, timeout).await } else { self.connect_alone(wanted).await } };
         match tokio::time::timeout(timeout, connected).await {
             Ok(result) => result,
             Err(_) => Err(ProxyError::new(Reason::ConnectTimeout).with_retry(Retry::Unprocessed)),
@@ -261,10 +269,15 @@ impl EndpointPool {
     async fn connect_alone(self: &Rc<Self>, wanted: Wanted) -> Result<Channel, ProxyError> {
         let worker = self.worker.upgrade().ok_or_else(|| ProxyError::new(Reason::Internal))?;
         let (stream, version) = worker.connector.connect(self.endpoint.at.address, self.protocol, wanted).await?;
-        if wanted == Wanted::Any {
+        if wanted != Wanted::Upgrade {
             self.spoken.set(Some(version));
         }
         let kind = match version {
+            Version::Http1 if wanted == Wanted::Head => {
+                let connection = Bare::start(stream, Rc::clone(&worker.room), Rc::downgrade(self));
+                connection.occupy(self.endpoint.enter());
+                Kind::Bare(connection)
+            }
             Version::Http1 => {
                 let connection = Http1::start(stream, Rc::downgrade(self)).await?;
                 connection.occupy(self.endpoint.enter());
@@ -283,11 +296,11 @@ impl EndpointPool {
     }
 
     /// Waits for the one connection that is being made for all, and makes more as long as there is no stream to be had.
-    async fn share(self: &Rc<Self>, timeout: Duration) -> Result<Channel, ProxyError> {
+    async fn share(self: &Rc<Self>, wanted: Wanted, timeout: Duration) -> Result<Channel, ProxyError> {
         loop {
             if self.protocol == UpstreamProtocol::Https && self.spoken.get() == Some(Version::Http1) {
                 // The endpoint has changed its mind since the last connection.
-                return self.connect_alone(Wanted::Any).await;
+                return self.connect_alone(wanted).await;
             }
             let running = self.dial.borrow().clone();
             let dial = running.unwrap_or_else(|| self.start_dial(timeout));
@@ -304,7 +317,7 @@ impl EndpointPool {
         *self.dial.borrow_mut() = Some(Rc::clone(&dial));
         let (pool, running) = (Rc::clone(self), Rc::clone(&dial));
         tokio::task::spawn_local(async move {
-            let connected = tokio::time::timeout(timeout, pool.connect_alone(Wanted::Any)).await;
+            let connected = tokio::time::timeout(timeout, pool.connect_alone(Wanted::Head)).await;
             *pool.dial.borrow_mut() = None;
             running.finish(match connected {
                 // The stream that came with it is given back: whoever waits opens one.
@@ -318,12 +331,20 @@ impl EndpointPool {
 
     /// Takes a connection back that has served its request.
     pub(super) fn park(&self, connection: Rc<Http1>) {
+        self.park_in(&self.http1, connection);
+    }
+
+    /// Takes a connection back that has served its request, which had no body.
+    pub(super) fn park_bare(&self, connection: Rc<Bare>) {
+        self.park_in(&self.bare, connection);
+    }
+
+    fn park_in<C: Parks>(&self, parked: &Parked<C>, connection: Rc<C>) {
         let Some(worker) = self.worker.upgrade() else { return };
         if connection.condition() == Condition::Closed {
             return;
         }
-        connection.idle_since.set(worker.idle_limit.enter());
-        self.idle.borrow_mut().push(connection);
+        parked.put(connection, worker.idle_limit.enter());
         worker.sweep_later();
         if worker.idle_limit.is_exceeded() {
             worker.make_room();
@@ -331,25 +352,11 @@ impl EndpointPool {
     }
 
     fn sweep(&self, most: u32) -> bool {
-        let aged = |sweeps: &Cell<u32>| {
-            sweeps.set(sweeps.get() + 1);
-            sweeps.get() > most
-        };
-        self.close_idle(|connection| connection.condition() == Condition::Closed || aged(&connection.sweeps));
+        self.bare.sweep(most);
+        self.http1.sweep(most);
         let mut http2 = self.http2.borrow_mut();
-        http2.retain(|connection| !(connection.is_closed() || connection.is_idle() && aged(&connection.sweeps)));
-        !self.idle.borrow().is_empty() || !http2.is_empty()
-    }
-
-    /// Closes the idle connections that have to go, also those whose endpoint does not take the rest of a request.
-    fn close_idle(&self, mut has_to_go: impl FnMut(&Http1) -> bool) {
-        self.idle.borrow_mut().retain(|connection| {
-            let goes = has_to_go(connection);
-            if goes {
-                connection.abort();
-            }
-            !goes
-        });
+        http2.retain(|connection| !(connection.is_closed() || connection.is_idle() && connection.idle.outlasts(most)));
+        self.bare.len() + self.http1.len() + http2.len() > 0
     }
 }
 

@@ -77,9 +77,10 @@ async fn a_get_is_sent_again_when_a_reused_connection_turns_out_dead() {
         let (backend, requests) = breaks_off_once().await;
         let proxy = Setup::to(&[backend]).start();
         let mut client = Http1::connect(&proxy).await;
-        assert_eq!(client.get("/").await.0, 200);
-        let response = client.send(request(method, "/").body(full(body)).unwrap()).await;
-        assert_eq!(read(response).await.0, expected, "{method} {body:?}");
+        for expected in [200, expected] {
+            let response = client.send(request(method, "/").body(full(body)).unwrap()).await;
+            assert_eq!(read(response).await.0, expected, "{method} {body:?}");
+        }
         assert_eq!(requests.load(Ordering::SeqCst), sent, "{method} {body:?}");
     }
 }
@@ -112,10 +113,12 @@ async fn a_connection_that_was_closed_while_idle_is_never_reused() {
     .await;
     let proxy = Setup::to(&[backend]).start();
     let mut client = Http1::connect(&proxy).await;
-    for _ in 0..20 {
-        let response = client.send(request("POST", "/").body(full("x")).unwrap()).await;
-        assert_eq!(read(response).await.0, 200);
-        tokio::time::sleep(Duration::from_millis(5)).await;
+    for body in ["x", ""] {
+        for _ in 0..20 {
+            let response = client.send(request("POST", "/").body(full(body)).unwrap()).await;
+            assert_eq!(read(response).await.0, 200);
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 }
 

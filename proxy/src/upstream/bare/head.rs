@@ -1,0 +1,189 @@
+//! Heads as HTTP/1.1 writes them (RFC 9112 §2 to §6): a request's is written, a response's is read.
+
+use std::mem::MaybeUninit;
+
+use bytes::BytesMut;
+use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
+use hyper::ext::ReasonPhrase;
+
+use super::framing::{Chunk, Framing};
+
+/// The most fields that a response may have; hyper's limit is the same.
+const MOST_FIELDS: usize = 100;
+/// The largest head of a response, in bytes; about hyper's limit.
+const LARGEST: usize = 400 * 1024;
+
+/// A response's head.
+#[derive(Debug)]
+pub(super) struct Head {
+    pub(super) response: Response<()>,
+    /// How the end of its body is known.
+    pub(super) framing: Framing,
+    /// Whether the connection can serve another request after it.
+    pub(super) persists: bool,
+}
+
+/// Why bytes are no head of a response.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum InvalidHead {
+    #[error("the response is not HTTP/1: {0}")]
+    Syntax(#[from] httparse::Error),
+    #[error("the response has a status that is none")]
+    Status,
+    #[error("the response has a field that is none")]
+    Field,
+    #[error("the response has a Content-Length that is none, or several that differ")]
+    ContentLength,
+    #[error("the response has a Transfer-Encoding, which HTTP/1.0 does not know")]
+    TransferEncoding,
+    #[error("the head of the response is too large")]
+    TooLarge,
+}
+
+/// Writes the head of a request without a body.
+pub(super) fn write<B>(text: &mut Vec<u8>, request: &Request<B>) {
+    text.extend_from_slice(request.method().as_str().as_bytes());
+    text.push(b' ');
+    text.extend_from_slice(request.uri().path_and_query().map_or("/", |target| target.as_str()).as_bytes());
+    text.extend_from_slice(b" HTTP/1.1\r\n");
+    for (name, value) in request.headers() {
+        text.extend_from_slice(name.as_str().as_bytes());
+        text.extend_from_slice(b": ");
+        text.extend_from_slice(value.as_bytes());
+        text.extend_from_slice(b"\r\n");
+    }
+    text.extend_from_slice(b"\r\n");
+}
+
+/// Takes the head of the response to a request with this method out of the bytes; `None` if more have to be read. Interim responses are
+/// passed over (RFC 9110 §15.2). Its fields come into `fields`, in place of what is there.
+///
+/// # Errors
+/// The bytes are no head.
+pub(super) fn read(bytes: &mut BytesMut, method: &Method, fields: &mut HeaderMap) -> Result<Option<Head>, InvalidHead> {
+    loop {
+        let Some(Line { version, status, reason }) = read_one(bytes, fields)? else {
+            return if bytes.len() > LARGEST { Err(InvalidHead::TooLarge) } else { Ok(None) };
+        };
+        if status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS {
+            continue;
+        }
+        let framing = framing(method, status, version, fields)?;
+        let persists = status != StatusCode::SWITCHING_PROTOCOLS && framing != Framing::Close && persists(version, fields);
+        let mut response = Response::new(());
+        *response.status_mut() = status;
+        *response.headers_mut() = std::mem::take(fields);
+        if let Some(reason) = reason {
+            response.extensions_mut().insert(reason);
+        }
+        return Ok(Some(Head { response, framing, persists }));
+    }
+}
+
+/// The first line of a response.
+struct Line {
+    version: Minor,
+    status: StatusCode,
+    /// If it is not the usual one.
+    reason: Option<ReasonPhrase>,
+}
+
+/// Which HTTP/1 it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Minor {
+    Zero,
+    One,
+}
+
+/// Where a part begins and ends.
+#[derive(Clone, Copy, Default)]
+struct Place(u32, u32);
+
+impl Place {
+    /// `part` lies within `whole`, which is no larger than [`LARGEST`] and a read.
+    fn of(part: &[u8], whole: &[u8]) -> Self {
+        let begin = part.as_ptr().addr() - whole.as_ptr().addr();
+        let place = |at| u32::try_from(at).unwrap_or(u32::MAX);
+        Self(place(begin), place(begin + part.len()))
+    }
+
+    fn range(self) -> std::ops::Range<usize> {
+        self.0 as usize..self.1 as usize
+    }
+}
+
+fn read_one(bytes: &mut BytesMut, fields: &mut HeaderMap) -> Result<Option<Line>, InvalidHead> {
+    let mut places = [(Place::default(), Place::default()); MOST_FIELDS];
+    let (line, length, count) = {
+        let mut room = [const { MaybeUninit::uninit() }; MOST_FIELDS];
+        let mut parsed = httparse::Response::new(&mut []);
+        let status = httparse::ParserConfig::default().parse_response_with_uninit_headers(&mut parsed, bytes, &mut room)?;
+        let httparse::Status::Complete(length) = status else { return Ok(None) };
+        for (place, field) in places.iter_mut().zip(&*parsed.headers) {
+            *place = (Place::of(field.name.as_bytes(), bytes), Place::of(field.value, bytes));
+        }
+        let status = parsed.code.and_then(|code| StatusCode::from_u16(code).ok()).ok_or(InvalidHead::Status)?;
+        let unusual = parsed.reason.filter(|reason| status.canonical_reason() != Some(reason));
+        let reason = unusual.and_then(|reason| ReasonPhrase::try_from(reason.as_bytes()).ok());
+        let version = if parsed.version == Some(1) { Minor::One } else { Minor::Zero };
+        (Line { version, status, reason }, length, parsed.headers.len())
+    };
+    let head = bytes.split_to(length).freeze();
+    fields.clear();
+    fields.reserve(count);
+    for (name, value) in places.iter().take(count) {
+        let name = head.get(name.range()).and_then(|name| HeaderName::from_bytes(name).ok()).ok_or(InvalidHead::Field)?;
+        let value = HeaderValue::from_maybe_shared(head.slice(value.range())).map_err(|_| InvalidHead::Field)?;
+        fields.append(name, value);
+    }
+    Ok(Some(line))
+}
+
+/// Finds out how the end of a body is known (RFC 9112 §6.3).
+fn framing(method: &Method, status: StatusCode, version: Minor, fields: &HeaderMap) -> Result<Framing, InvalidHead> {
+    let bodiless = [StatusCode::SWITCHING_PROTOCOLS, StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED];
+    if *method == Method::HEAD || bodiless.contains(&status) {
+        return Ok(Framing::Over);
+    }
+    if let Some(last) = fields.get_all(TRANSFER_ENCODING).iter().next_back() {
+        if version == Minor::Zero {
+            return Err(InvalidHead::TransferEncoding);
+        }
+        return Ok(if ends_chunked(last) { Framing::Chunked(Chunk::Size) } else { Framing::Close });
+    }
+    let mut lengths = fields.get_all(CONTENT_LENGTH).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    let Some(first) = lengths.next() else { return Ok(Framing::Close) };
+    let length = digits(first).ok_or(InvalidHead::ContentLength)?;
+    if lengths.any(|other| digits(other) != Some(length)) {
+        return Err(InvalidHead::ContentLength);
+    }
+    Ok(Framing::Length(length))
+}
+
+fn ends_chunked(value: &HeaderValue) -> bool {
+    value.to_str().is_ok_and(|text| text.rsplit(',').next().is_some_and(|last| last.trim().eq_ignore_ascii_case("chunked")))
+}
+
+/// Reads a number that is nothing but digits.
+fn digits(text: &[u8]) -> Option<u64> {
+    let text = text.trim_ascii();
+    if !text.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    std::str::from_utf8(text).ok()?.parse().ok()
+}
+
+/// Whether a connection outlives the response (RFC 9112 §9.3).
+fn persists(version: Minor, fields: &HeaderMap) -> bool {
+    let says = |word: &[u8]| {
+        let mut tokens = fields.get_all(CONNECTION).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+        tokens.any(|token| token.trim_ascii().eq_ignore_ascii_case(word))
+    };
+    !says(b"close") && (version == Minor::One || says(b"keep-alive"))
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+#[path = "head/tests.rs"]
+mod tests;
