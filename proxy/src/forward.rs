@@ -187,6 +187,7 @@ async fn serve(worker: &Worker, connection: &Connection, parts: &mut Parts, body
                     record.sent(whole.len() as u64);
                 }
                 if arriving.is_end_stream() {
+                    drop(arriving);
                     record.received(upload.as_ref().map_or(0, Upload::bytes));
                     lease.complete();
                     return whole.map_or(Body::Empty, |whole| Body::Fixed(Some(whole)));

@@ -74,7 +74,8 @@ impl Parks for Bare {
 impl Lease for Bare {
     fn complete(self: Rc<Self>) {
         *self.in_flight.borrow_mut() = None;
-        let persists = self.exchange.borrow_mut().end();
+        // Whoever else holds it would read what is the next request's.
+        let persists = self.exchange.borrow_mut().end() && Rc::strong_count(&self) == 1;
         if let (true, Some(home)) = (persists, self.home.upgrade()) {
             home.park_bare(self);
         }

@@ -148,10 +148,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Exchange<S> {
                 Piece::Data(data) => return Poll::Ready(Ok(Some(Frame::data(data)))),
                 Piece::Trailers(trailers) => return Poll::Ready(Ok(Some(Frame::trailers(trailers)))),
                 Piece::End => return Poll::Ready(Ok(None)),
-                Piece::More if ready!(self.poll_fill(cx, room))? == 0 => {
-                    self.framing.end().map_err(|error| io::Error::new(io::ErrorKind::UnexpectedEof, error))?;
+                Piece::More => {
+                    if self.rest.is_empty() {
+                        // What waits holds no memory that others read into.
+                        self.rest = BytesMut::new();
+                    }
+                    if ready!(self.poll_fill(cx, room))? == 0 {
+                        self.framing.end().map_err(|error| io::Error::new(io::ErrorKind::UnexpectedEof, error))?;
+                    }
                 }
-                Piece::More => {}
             }
         }
     }
