@@ -32,7 +32,14 @@ impl Conversation {
         let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
-        Ok(Self { stream, request: format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n") })
+        let mut conversation = Self { stream, request: String::new() };
+        conversation.turn_to(path, host);
+        Ok(conversation)
+    }
+
+    /// Asks something else from now on.
+    pub(super) fn turn_to(&mut self, path: &str, host: &str) {
+        self.request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n");
     }
 
     pub(super) fn ask(&mut self) -> anyhow::Result<Answer> {

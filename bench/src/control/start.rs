@@ -1,5 +1,7 @@
-//! The start with everything there, beside a bare client that lists and decodes the same kinds, and memory after it.
+//! The start with everything there, beside a bare client that lists and decodes the same kinds, and memory after it: idle, and once each
+//! Service has had a request.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -14,24 +16,24 @@ use kube::{Client, Config};
 use serde::de::DeserializeOwned;
 use tidegate::source::cluster;
 
-use super::arena::Arena;
+use super::arena::{Arena, host};
+use super::probe::Conversation;
 use super::report::Rows;
 use super::subjects::Subject;
 use crate::report::Spread;
 
 const ROUNDS: usize = 5;
-/// After which memory is looked at, and after which again in the last round.
+/// After which memory is looked at.
 const SETTLE: Duration = Duration::from_secs(2);
-const LONG: Duration = Duration::from_secs(15);
 
 /// Measures both, in turn.
 pub(super) async fn start(arena: &Arena, size: usize, rows: &mut Rows<'_>) -> anyhow::Result<()> {
-    let mut figures: [(&str, Vec<f64>); 7] =
-        ["ready s", "CPU s", "bare client s", "bare client CPU s", "÷ bare client", "÷ bare client, CPU", "PSS MiB"]
-            .map(|name| (name, Vec::new()));
+    let names =
+        ["ready s", "CPU s", "bare client s", "bare client CPU s", "÷ bare client", "÷ bare client, CPU", "PSS MiB", "after traffic"];
+    let mut figures = names.map(|name| (name, Vec::new()));
     // What was not read for a while is slow the first time.
     bare(arena, size)?;
-    for round in 0..ROUNDS {
+    for _ in 0..ROUNDS {
         let [bare_wall, bare_cpu] = bare(arena, size)?;
         let begun = Instant::now();
         let mut tidegate = Subject::unready_tidegate(arena)?;
@@ -40,18 +42,27 @@ pub(super) async fn start(arena: &Arena, size: usize, rows: &mut Rows<'_>) -> an
         let cpu = Duration::from_nanos(tidegate.process.used().nanos).as_secs_f64();
         tokio::time::sleep(SETTLE).await;
         let memory = mebibytes(&tidegate);
-        let measured = [wall, cpu, bare_wall, bare_cpu, wall / bare_wall, cpu / bare_cpu, memory];
+        let address = tidegate.http;
+        tokio::task::spawn_blocking(move || ask_all(address, size)).await??;
+        tokio::time::sleep(SETTLE).await;
+        let after = mebibytes(&tidegate);
+        let measured = [wall, cpu, bare_wall, bare_cpu, wall / bare_wall, cpu / bare_cpu, memory, after];
         figures.iter_mut().zip(measured).for_each(|((_, values), value)| values.push(value));
-        if round + 1 == ROUNDS
-            && let Some((_, values)) = figures.last_mut()
-        {
-            tokio::time::sleep(LONG).await;
-            values.push(mebibytes(&tidegate));
-        }
     }
     let medians = figures.iter().filter_map(|(name, values)| Some((*name, Spread::of(values.iter().copied())?.median))).collect();
     let ratios = figures.iter().find(|(name, _)| *name == "÷ bare client, CPU").map_or(&[][..], |(_, values)| values);
     rows.add("start", "start until ready", "tidegate", medians, ratios);
+    Ok(())
+}
+
+/// Asks every host once, so that every Service is connected to.
+fn ask_all(address: SocketAddr, size: usize) -> anyhow::Result<()> {
+    let mut conversation = Conversation::open(address, "/", &host(0))?;
+    for number in 0..size {
+        conversation.turn_to("/", &host(number));
+        let status = conversation.ask()?.status;
+        ensure!(status == 200, "{} was answered {status}", host(number));
+    }
     Ok(())
 }
 

@@ -273,6 +273,7 @@ async fn a_difference_is_seen_whatever_the_sides_are(site: &Site) -> anyhow::Res
         _ => ("cluster".to_owned(), Some(objects.as_str())),
     };
     let diff = |old: &str, new: &str| {
+        let flag = flag.filter(|_| [old, new].contains(&side.as_str()));
         let arguments: Vec<_> = ["diff", old, new, "-o", "json", &controller].into_iter().chain(flag).collect();
         site.command(&arguments)
     };
