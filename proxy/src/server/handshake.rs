@@ -147,13 +147,20 @@ async fn accept_tls(
     let mut stream = match held.into_stream(config).into_fallible().await {
         Ok(stream) => stream,
         Err((error, mut held)) => {
+            let failed = result.failed(error);
             // With the alert that says why.
             let _ = held.shutdown().await;
-            return Err(result.failed(error));
+            return Err(failed);
         }
     };
     let (held, session) = stream.get_mut();
-    held.end_handshake(if session.wants_read() { Request::Awaited } else { Request::Begun });
+    if session.protocol_version() == Some(ProtocolVersion::TLSv1_3) {
+        held.end_handshake(if session.wants_read() { Request::Awaited } else { Request::Begun });
+    } else {
+        // What comes last before TLS 1.3 is what the client waits for.
+        held.hold_no_more();
+        held.flush().await?;
+    }
     result.result = if session.handshake_kind() == Some(HandshakeKind::Resumed) { TlsHandshake::Resumed } else { TlsHandshake::Ok };
     let version = session.protocol_version();
     let names = [(ProtocolVersion::TLSv1_3, "TLSv1.3"), (ProtocolVersion::TLSv1_2, "TLSv1.2")];

@@ -46,13 +46,18 @@ impl<S> Held<S> {
         Self { stream, waiting: BytesMut::new(), until: Until::Read }
     }
 
-    /// Notes that the handshake is over. What it has left behind waits on.
+    /// Notes that the handshake is over, and that its client waits for nothing that it has left behind.
     pub(super) fn end_handshake(&mut self, request: Request) {
         self.until = match request {
             _ if self.waiting.is_empty() => Until::Now,
             Request::Awaited => Until::Asked,
             Request::Begun => Until::Answered,
         };
+    }
+
+    /// Notes that nothing waits from now on but what cannot be written.
+    pub(super) fn hold_no_more(&mut self) {
+        self.until = Until::Now;
     }
 
     /// Returns the stream.

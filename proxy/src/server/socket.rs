@@ -13,8 +13,8 @@ use crate::table::Listener;
 /// Connections that wait to be accepted, per socket; the system may allow fewer (`net.core.somaxconn`).
 const BACKLOG: i32 = 4096;
 
-/// When the system asks a silent client whether it is still there, and how often: a client that vanished without a word is gone
-/// after about two minutes, whatever its connection was doing.
+/// When the system asks a silent client whether it is still there, and how often. As long as that takes may bytes that were sent stay without
+/// an acknowledgement: a client that vanished without a word is gone after about two minutes, whatever its connection was doing.
 const KEEP_ALIVE: (Duration, Duration, u32) = (Duration::from_secs(60), Duration::from_secs(15), 4);
 
 /// Where a listener of the table is bound.
@@ -81,7 +81,26 @@ fn bind_shared(address: SocketAddr) -> io::Result<TcpListener> {
     socket.set_tcp_nodelay(true)?;
     let (idle, interval, retries) = KEEP_ALIVE;
     socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(idle).with_interval(interval).with_retries(retries))?;
+    socket.set_tcp_user_timeout(Some(idle + interval * retries))?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_inherit_how_long_a_client_may_be_silent() -> io::Result<()> {
+        let listener = bind_shared(SocketAddr::from(([127, 0, 0, 1], 0)))?;
+        let _client = std::net::TcpStream::connect(listener.local_addr()?)?;
+        listener.set_nonblocking(false)?;
+        let (accepted, _) = listener.accept()?;
+        let socket = socket2::SockRef::from(&accepted);
+        assert!(socket.tcp_nodelay()? && socket.keepalive()?);
+        assert_eq!(socket.tcp_keepalive_time()?, KEEP_ALIVE.0);
+        assert_eq!(socket.tcp_user_timeout()?, Some(Duration::from_secs(120)));
+        Ok(())
+    }
 }

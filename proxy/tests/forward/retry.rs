@@ -1,7 +1,7 @@
 //! What happens when endpoints fail: other endpoints, second tries, and the statuses when nothing helps.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use http_body_util::BodyExt;
@@ -83,6 +83,40 @@ async fn a_get_is_sent_again_when_a_reused_connection_turns_out_dead() {
         }
         assert_eq!(requests.load(Ordering::SeqCst), sent, "{method} {body:?}");
     }
+}
+
+#[tokio::test]
+async fn a_request_that_got_no_more_than_an_interim_response_is_sent_again_as_it_was() {
+    let heads = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&heads);
+    let backend = scripted(move |mut stream, number| {
+        let heads = Arc::clone(&seen);
+        async move {
+            while let Some(head) = read_head(&mut stream).await {
+                let count = {
+                    let mut heads = heads.lock().unwrap();
+                    heads.push(head);
+                    heads.len()
+                };
+                if number == 0 && count == 2 {
+                    stream.write_all(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n").await.unwrap();
+                    return;
+                }
+                stream.write_all(OK.as_bytes()).await.unwrap();
+            }
+        }
+    })
+    .await;
+    let proxy = Setup::to(&[backend]).start();
+    let mut client = Http1::connect(&proxy).await;
+    for target in ["/first", "/second"] {
+        let response = client.send(request("GET", target).header("cookie", "a=b").body(full("")).unwrap()).await;
+        assert_eq!(read(response).await.0, 200);
+    }
+    let heads = heads.lock().unwrap();
+    assert_eq!(heads.len(), 3);
+    assert!(heads[1].contains("cookie: a=b") && heads[1].contains("host: a.test"), "{}", heads[1]);
+    assert_eq!(heads[1], heads[2]);
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! A request's head and its response on one stream, and the next one's after it.
 
+use std::future::poll_fn;
 use std::io;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker, ready};
@@ -8,10 +9,14 @@ use bytes::{Buf, Bytes, BytesMut};
 use http::{HeaderMap, Method, Response};
 use http_body::{Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
+use tokio::task::coop::unconstrained;
 
 use super::framing::{Framing, Piece};
 use super::head::{self, InvalidHead};
 use super::room::Room;
+
+/// What is left to take is copied out of a larger buffer if it is less than this, in bytes.
+const SMALL: usize = 256;
 
 /// A stream, and how far the exchange on it is.
 #[derive(Debug)]
@@ -107,11 +112,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Exchange<S> {
         method: &Method,
         fields: &mut HeaderMap,
     ) -> Poll<Result<Response<()>, NoResponse>> {
-        if !self.flushed {
-            self.write(cx)?;
-        }
+        // An endpoint may answer and close before it has taken the whole request.
+        let mut unwritten = if self.flushed { None } else { self.write(cx).err() };
         loop {
-            match ready!(self.poll_fill(cx, room)) {
+            let read = self.poll_fill(cx, room);
+            if !matches!(read, Poll::Ready(Ok(1..)))
+                && let Some(error) = unwritten.take()
+            {
+                return Poll::Ready(Err(error));
+            }
+            match ready!(read) {
                 Err(error) => return Poll::Ready(Err(NoResponse::Broken(error))),
                 Ok(0) => return Poll::Ready(Err(NoResponse::Broken(io::ErrorKind::UnexpectedEof.into()))),
                 Ok(_) => {}
@@ -119,9 +129,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Exchange<S> {
             if let Some(head) = head::read(&mut self.rest, method, fields).map_err(NoResponse::Invalid)? {
                 self.framing = head.framing;
                 // What is left of the request is of no use to an endpoint that has answered it.
-                self.persists = head.persists && self.unsent.is_empty();
+                self.persists = head.persists && self.flushed && unwritten.is_none();
                 return Poll::Ready(Ok(head.response));
             }
+            self.let_go();
         }
     }
 
@@ -149,10 +160,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Exchange<S> {
                 Piece::Trailers(trailers) => return Poll::Ready(Ok(Some(Frame::trailers(trailers)))),
                 Piece::End => return Poll::Ready(Ok(None)),
                 Piece::More => {
-                    if self.rest.is_empty() {
-                        // What waits holds no memory that others read into.
-                        self.rest = BytesMut::new();
-                    }
+                    self.let_go();
                     if ready!(self.poll_fill(cx, room))? == 0 {
                         self.framing.end().map_err(|error| io::Error::new(io::ErrorKind::UnexpectedEof, error))?;
                     }
@@ -181,14 +189,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Exchange<S> {
     /// Ends the exchange; returns whether another may follow.
     pub(super) fn end(&mut self) -> bool {
         let clean = self.rest.is_empty();
-        // Even what is empty may hold a large buffer.
-        self.rest = BytesMut::new();
+        (self.rest, self.unsent) = (BytesMut::new(), BytesMut::new());
         self.persists && clean && self.framing.is_over()
+    }
+
+    /// Holds no more memory than what is left to take needs: what waits must not keep what others read into.
+    fn let_go(&mut self) {
+        if self.rest.len() < SMALL {
+            self.rest = if self.rest.is_empty() { BytesMut::new() } else { BytesMut::from(&*self.rest) };
+        }
     }
 
     /// Whether the other end has neither closed the stream nor said anything unasked, as far as is known without asking the system.
     pub(super) fn is_silent(&mut self, room: &Room) -> bool {
-        self.poll_fill(&mut Context::from_waker(Waker::noop()), room).is_pending()
+        // A task that has had its share is told that nothing is there to be read, whatever is.
+        let look = pin!(unconstrained(poll_fn(|cx| self.poll_fill(cx, room))));
+        look.poll(&mut Context::from_waker(Waker::noop())).is_pending()
     }
 
     /// Reads what there is.

@@ -2,7 +2,7 @@
 
 use std::mem::MaybeUninit;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use hyper::ext::ReasonPhrase;
@@ -57,18 +57,21 @@ pub(super) fn write<B>(text: &mut Vec<u8>, request: &Request<B>) {
 }
 
 /// Takes the head of the response to a request with this method out of the bytes; `None` if more have to be read. Interim responses are
-/// passed over (RFC 9110 §15.2). Its fields come into `fields`, in place of what is there.
+/// passed over (RFC 9110 §15.2). Only with a head do its fields come into `fields`, in place of what is there: until then the request may
+/// have to be sent again.
 ///
 /// # Errors
 /// The bytes are no head.
 pub(super) fn read(bytes: &mut BytesMut, method: &Method, fields: &mut HeaderMap) -> Result<Option<Head>, InvalidHead> {
     loop {
-        let Some(Line { version, status, reason }) = read_one(bytes, fields)? else {
+        let Some((Line { version, status, reason }, places, text)) = read_one(bytes)? else {
             return if bytes.len() > LARGEST { Err(InvalidHead::TooLarge) } else { Ok(None) };
         };
         if status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS {
+            read_fields(&text, &places, &mut HeaderMap::new())?;
             continue;
         }
+        read_fields(&text, &places, fields)?;
         let framing = framing(method, status, version, fields)?;
         let persists = status != StatusCode::SWITCHING_PROTOCOLS && framing != Framing::Close && persists(version, fields);
         let mut response = Response::new(());
@@ -113,31 +116,43 @@ impl Place {
     }
 }
 
-fn read_one(bytes: &mut BytesMut, fields: &mut HeaderMap) -> Result<Option<Line>, InvalidHead> {
-    let mut places = [(Place::default(), Place::default()); MOST_FIELDS];
-    let (line, length, count) = {
+/// Where names and values of fields lie.
+struct Places {
+    all: [(Place, Place); MOST_FIELDS],
+    count: usize,
+}
+
+/// Takes one head out of the bytes, interim or not.
+fn read_one(bytes: &mut BytesMut) -> Result<Option<(Line, Places, Bytes)>, InvalidHead> {
+    let mut places = Places { all: [(Place::default(), Place::default()); MOST_FIELDS], count: 0 };
+    let (line, length) = {
         let mut room = [const { MaybeUninit::uninit() }; MOST_FIELDS];
         let mut parsed = httparse::Response::new(&mut []);
         let status = httparse::ParserConfig::default().parse_response_with_uninit_headers(&mut parsed, bytes, &mut room)?;
         let httparse::Status::Complete(length) = status else { return Ok(None) };
-        for (place, field) in places.iter_mut().zip(&*parsed.headers) {
+        for (place, field) in places.all.iter_mut().zip(&*parsed.headers) {
             *place = (Place::of(field.name.as_bytes(), bytes), Place::of(field.value, bytes));
         }
+        places.count = parsed.headers.len();
         let status = parsed.code.and_then(|code| StatusCode::from_u16(code).ok()).ok_or(InvalidHead::Status)?;
         let unusual = parsed.reason.filter(|reason| status.canonical_reason() != Some(reason));
         let reason = unusual.and_then(|reason| ReasonPhrase::try_from(reason.as_bytes()).ok());
         let version = if parsed.version == Some(1) { Minor::One } else { Minor::Zero };
-        (Line { version, status, reason }, length, parsed.headers.len())
+        (Line { version, status, reason }, length)
     };
-    let head = bytes.split_to(length).freeze();
+    Ok(Some((line, places, bytes.split_to(length).freeze())))
+}
+
+/// Puts the fields of a head in place of those that are there.
+fn read_fields(head: &Bytes, places: &Places, fields: &mut HeaderMap) -> Result<(), InvalidHead> {
     fields.clear();
-    fields.reserve(count);
-    for (name, value) in places.iter().take(count) {
+    fields.reserve(places.count);
+    for (name, value) in places.all.iter().take(places.count) {
         let name = head.get(name.range()).and_then(|name| HeaderName::from_bytes(name).ok()).ok_or(InvalidHead::Field)?;
         let value = HeaderValue::from_maybe_shared(head.slice(value.range())).map_err(|_| InvalidHead::Field)?;
         fields.append(name, value);
     }
-    Ok(Some(line))
+    Ok(())
 }
 
 /// Finds out how the end of a body is known (RFC 9112 §6.3).

@@ -1,6 +1,5 @@
 //! What an exchange makes of a response is what hyper's client makes of it.
 
-use std::future::poll_fn;
 use std::time::Duration;
 
 use http::Request;
@@ -248,6 +247,50 @@ async fn an_answer_to_half_a_request_ends_the_stream() {
     let answered = poll_fn(|cx| exchange.poll_response(cx, &room, &Method::GET, &mut HeaderMap::new())).await;
     assert_eq!(answered.unwrap().status().as_u16(), 431);
     assert!(!exchange.end());
+}
+
+#[tokio::test]
+async fn an_answer_to_half_a_request_counts_although_no_more_can_be_written() {
+    let (near, mut far) = duplex(64);
+    let (mut exchange, room) = (Exchange::new(near), Room::default());
+    let text = format!("GET / HTTP/1.1\r\na: {}\r\n\r\n", "b".repeat(200));
+    poll_fn(|cx| Poll::Ready(exchange.begin(cx, text.as_bytes()))).await.unwrap();
+    far.write_all(b"HTTP/1.1 431 No\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+    drop(far);
+    let answered = poll_fn(|cx| exchange.poll_response(cx, &room, &Method::GET, &mut HeaderMap::new())).await;
+    assert_eq!(answered.unwrap().status().as_u16(), 431);
+    assert!(!exchange.end());
+}
+
+#[tokio::test]
+async fn a_task_that_has_had_its_share_still_sees_that_a_stream_is_closed() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let near = tokio::net::TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let mut exchange = Exchange::new(near);
+    drop(listener.accept().await.unwrap());
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    let room = Room::default();
+    poll_fn(|cx| {
+        while let Poll::Ready(progress) = tokio::task::coop::poll_proceed(cx) {
+            progress.made_progress();
+        }
+        Poll::Ready(())
+    })
+    .await;
+    assert!(!exchange.is_silent(&room));
+}
+
+#[tokio::test]
+async fn an_interim_response_leaves_the_request_as_it_was() {
+    let (near, mut far) = duplex(1024);
+    let (mut exchange, room, mut fields) = (Exchange::new(near), Room::default(), HeaderMap::new());
+    fields.insert("of-the-request", http::HeaderValue::from_static("here"));
+    poll_fn(|cx| Poll::Ready(exchange.begin(cx, b"GET / HTTP/1.1\r\n\r\n"))).await.unwrap();
+    far.write_all(b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n").await.unwrap();
+    drop(far);
+    let answered = poll_fn(|cx| exchange.poll_response(cx, &room, &Method::GET, &mut fields)).await;
+    assert!(matches!(answered, Err(NoResponse::Broken(_))));
+    assert!(fields.contains_key("of-the-request") && fields.len() == 1);
 }
 
 #[tokio::test]
