@@ -4,7 +4,9 @@
 //! told what happens, and counted and written when it drops, whatever the reason.
 
 mod all_series;
+mod counts;
 mod exposition;
+mod histogram;
 mod label;
 mod line;
 mod logger;

@@ -32,20 +32,36 @@ const LABELS: &str = "
 A request is counted when its response has ended. Requests that no rule took are counted with an empty `ingress`, so that their 404s are seen.
 Series begin with the first request and end with their rule: a removed Ingress takes its series along.
 
+## Times of endpoints
+`response_duration_seconds` and `connect_duration_seconds` are of the last try at an endpoint. The first try begins with the request, and
+nothing is held back on the way: a request that was tried once took as long in `response_duration_seconds` as in
+`request_duration_seconds`, and a slow client makes both longer. They differ by what was tried again, and by what Tidegate answered
+without a try, which has no time of an endpoint. A connection that stood already took 0 seconds; a try that found none has no time to connect.
+
+`response_duration_seconds` has the eleven bounds of `request_duration_seconds`, ingress-nginx's own from 5 ms to 10 s, so that a panel can show
+both. `connect_duration_seconds` has four of them, 5 ms, 25 ms, 100 ms and 1 s, beyond which a lost SYN is: no dashboard of ingress-nginx asks
+for its quantiles, and an alert that does gets one to within these. `ingress_upstream_latency_seconds` is old there and a dashboard still asks
+for it: the sum and count of `connect_duration_seconds`, without quantiles.
+
 ## What differs from ingress-nginx
+- Where a request was tried more than once, times of endpoints are those of the last try; ingress-nginx then leaves the request out.
+- `connect_duration_seconds` has four bounds. `ingress_upstream_latency_seconds` has all labels of requests, so that no sum falls when a rule
+  goes.
+- There is no `header_duration_seconds`: no dashboard of ingress-nginx asks for it, and every request would look at the clock once more for
+  it. The access log has it, as `$upstream_header_time` or `header_ms`.
 - Sizes are those of bodies, heads not included. `response_size` has buckets from 10 bytes to 10 MB, `request_size` has one.
 - `ssl_expire_time_seconds` is shown by every replica, not by the leader alone.
 - `config_hash` is the generation of the table, which each replica counts for itself: it changes when the configuration does, and cannot be
   compared between replicas. Nothing is ever reloaded, and no table that fails is swapped in: alert on `tidegate_diagnostics` besides.
 - `orphan_ingress` shows Ingresses in want only, always as 1.
-- There is no `response_duration_seconds`, `header_duration_seconds`, `connect_duration_seconds` (times of endpoints stand in the access
-  log), `bytes_sent`, `ssl_certificate_info`, `check_*`, and no `admission_*`.
+- There is no `bytes_sent`, `ssl_certificate_info`, `check_*`, and no `admission_*`.
 
 ## Queries
 ```text
 sum(rate(nginx_ingress_controller_requests[1m])) by (ingress)
 sum(rate(nginx_ingress_controller_requests{status=~\"5..\"}[5m])) by (ingress) / sum(rate(nginx_ingress_controller_requests[5m])) by (ingress)
 histogram_quantile(0.99, sum(rate(nginx_ingress_controller_request_duration_seconds_bucket[5m])) by (le, ingress))
+histogram_quantile(0.99, sum(rate(nginx_ingress_controller_response_duration_seconds_bucket[5m])) by (le, namespace, service))
 nginx_ingress_controller_ssl_expire_time_seconds - time() < 21 * 86400
 sum(tidegate_diagnostics{severity=\"error\"}) by (code) > 0
 sum(rate(tidegate_answers_total[5m])) by (reason)
@@ -80,7 +96,7 @@ fn budget() -> String {
 ## How many series there can be
 `--metrics-series-limit` ({DEFAULT} by default, at least {}) is a hard limit. It is shared out: what does not depend on objects or traffic has
 {fixed} series, those that stand for what found no room included; certificates and orphaned Ingresses may have a twentieth of the limit each;
-the rest is for requests, of which every triple of route, method and status that was seen takes {each} series. By default {pairs} triples
+the rest is for requests, of which every triple of route, method and status that was seen takes up to {each} series. By default {pairs} triples
 fit, first come, first served. One route counts at most 32 pairs of method and status apart.
 
 What finds no room is counted all the same, with `_overflow` for all labels but the status, of which the class (`5xx`) is kept. Of certificates
@@ -89,7 +105,8 @@ never move: a triple that was once counted apart stays so until its route goes, 
 `tidegate_metrics_request_kinds` says how much of the room is taken; clients that try odd methods on many routes take it too, and failures of
 routes that come later then count under `_overflow` alone, so alert on it.
 
-A triple takes some 210 bytes of memory, a route that nobody asked for only its labels.
+A triple takes some 220 bytes of memory, and as many again after its first request that was not sent at once on a connection that stood; a
+route that nobody asked for takes only its labels.
 
 | family | series of each | how many by default | series by default |
 |---|---|---|---|

@@ -23,6 +23,32 @@ static DURATION: Family = Family {
     // Eleven bounds and what is beyond, sum and count.
     series: Growth::Requests(14),
 };
+static RESPONSE_DURATION: Family = Family {
+    name: "nginx_ingress_controller_response_duration_seconds",
+    kind: FamilyKind::Histogram,
+    labels: LABELS,
+    unit: Unit::Seconds,
+    help: "Time of the last try at an endpoint, to the end of its response",
+    // As many buckets as those of requests, so that both can be told from each other.
+    series: Growth::Requests(14),
+};
+static CONNECT_DURATION: Family = Family {
+    name: "nginx_ingress_controller_connect_duration_seconds",
+    kind: FamilyKind::Histogram,
+    labels: LABELS,
+    unit: Unit::Seconds,
+    help: "Time of the last try at an endpoint until its connection stood; 0 for one that stood already",
+    // Four bounds and what is beyond, sum and count.
+    series: Growth::Requests(7),
+};
+static UPSTREAM_LATENCY: Family = Family {
+    name: "nginx_ingress_controller_ingress_upstream_latency_seconds",
+    kind: FamilyKind::Summary,
+    labels: LABELS,
+    unit: Unit::Seconds,
+    help: "Sum and count of connect_duration_seconds, under the name that a dashboard asks for",
+    series: Growth::Requests(2),
+};
 static REQUEST_SIZE: Family = Family {
     name: "nginx_ingress_controller_request_size",
     kind: FamilyKind::Histogram,
@@ -41,14 +67,15 @@ static RESPONSE_SIZE: Family = Family {
     series: Growth::Requests(10),
 };
 
-pub(super) static FAMILIES: &[&Family] = &[&REQUESTS, &DURATION, &REQUEST_SIZE, &RESPONSE_SIZE];
+pub(super) static FAMILIES: &[&Family] =
+    &[&REQUESTS, &DURATION, &RESPONSE_DURATION, &CONNECT_DURATION, &UPSTREAM_LATENCY, &REQUEST_SIZE, &RESPONSE_SIZE];
 
 /// Returns a host as ingress-nginx names it: `_` is any.
 pub(super) fn host_label(host: &HostMatch) -> String {
     if *host == HostMatch::Any { "_".to_owned() } else { host.to_string() }
 }
 
-/// Writes all four families.
+/// Writes all of them. Times of endpoints have no series where no endpoint was tried.
 pub(super) fn write(out: &mut Exposition, counts: &[RequestCounts], hosts: HostSeries) {
     let hosts_of: Vec<_> = counts.iter().map(host).collect();
     let shown = LABELS.len() - usize::from(hosts == HostSeries::Together);
@@ -62,6 +89,20 @@ pub(super) fn write(out: &mut Exposition, counts: &[RequestCounts], hosts: HostS
     for (labels, counts) in rows() {
         let (buckets, sum) = counts.durations();
         samples.histogram(labels, &RequestCounts::duration_bounds(), buckets, sum);
+    }
+    let mut samples = out.shared_family(&RESPONSE_DURATION);
+    for (labels, counts) in rows().filter(|(_, counts)| counts.tried() > 0) {
+        let (buckets, sum) = counts.tries();
+        samples.histogram(labels, &RequestCounts::duration_bounds(), buckets, sum);
+    }
+    let mut samples = out.shared_family(&CONNECT_DURATION);
+    for (labels, counts) in rows().filter(|(_, counts)| counts.connected() > 0) {
+        let (buckets, sum) = counts.connects();
+        samples.histogram(labels, &RequestCounts::connect_bounds(), buckets, sum);
+    }
+    let mut samples = out.shared_family(&UPSTREAM_LATENCY);
+    for (labels, counts) in rows().filter(|(_, counts)| counts.connected() > 0) {
+        samples.summary(labels, counts.connects().1, counts.connected());
     }
     let mut samples = out.shared_family(&REQUEST_SIZE);
     for (labels, counts) in rows() {

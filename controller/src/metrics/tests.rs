@@ -160,8 +160,8 @@ fn what_the_budget_has_no_room_for_is_told_as_one() {
 fn all_shares_of_the_budget_together_keep_within_it() {
     for limit in [usize::try_from(Budget::LEAST).unwrap(), 200_000, 5_000_000] {
         let budget = Budget::new(limit);
-        let most = Budget::fixed() + budget.certificates() + budget.orphans() + budget.pairs() * 28;
-        assert!(most <= limit && most + 28 > limit, "{limit}: {most}");
-        assert!(budget.pairs() >= 10, "{limit}");
+        let most = Budget::fixed() + budget.certificates() + budget.orphans() + budget.pairs() * 51;
+        assert!(most <= limit && most + 51 > limit, "{limit}: {most}");
+        assert!(budget.pairs() >= 9, "{limit}");
     }
 }

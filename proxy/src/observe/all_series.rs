@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+use super::counts::{CONNECT_BOUNDS_US, Counts, CountsRead, DURATION_BOUNDS_US, SIZE_BOUNDS};
 use super::label::Label;
-use super::route_series::{Common, Counts, CountsRead, DURATION_BOUNDS_US, RouteSeries, SIZE_BOUNDS, Seen, SeriesLabels, UNKNOWN_STATUS};
+use super::route_series::{Common, RouteSeries, Seen, SeriesLabels, UNKNOWN_STATUS};
 
 /// How far routes are told apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +55,12 @@ impl RequestCounts {
         DURATION_BOUNDS_US.map(seconds)
     }
 
+    /// Upper bounds of the buckets of times to connect, in seconds.
+    #[must_use]
+    pub fn connect_bounds() -> [f64; CONNECT_BOUNDS_US.len()] {
+        CONNECT_BOUNDS_US.map(seconds)
+    }
+
     /// Upper bounds of the buckets of response bodies, in bytes.
     #[must_use]
     pub fn size_bounds() -> [f64; SIZE_BOUNDS.len()] {
@@ -64,13 +71,39 @@ impl RequestCounts {
     /// Returns how many requests there were.
     #[must_use]
     pub fn requests(&self) -> u64 {
-        self.counts.durations.iter().sum()
+        self.counts.durations.total()
     }
 
     /// Returns the requests in each bucket of durations, and the sum of durations in seconds.
     #[must_use]
     pub fn durations(&self) -> (&[u64], f64) {
-        (&self.counts.durations, seconds(self.counts.duration_us))
+        (&self.counts.durations.counts, seconds(self.counts.durations.sum_us))
+    }
+
+    /// Returns for how many requests an endpoint was tried.
+    #[must_use]
+    pub fn tried(&self) -> u64 {
+        self.counts.tries.total()
+    }
+
+    /// Returns the requests for which an endpoint was tried in each bucket of durations, by the time of the last try, and the sum of
+    /// these times in seconds.
+    #[must_use]
+    pub fn tries(&self) -> (&[u64], f64) {
+        (&self.counts.tries.counts, seconds(self.counts.tries.sum_us))
+    }
+
+    /// Returns how many requests had a connection to an endpoint.
+    #[must_use]
+    pub fn connected(&self) -> u64 {
+        self.counts.connects.total()
+    }
+
+    /// Returns the requests that had a connection to an endpoint in each bucket of times to connect, as of the last try, and the sum
+    /// of these times in seconds. A connection that stood already took none.
+    #[must_use]
+    pub fn connects(&self) -> (&[u64], f64) {
+        (&self.counts.connects.counts, seconds(self.counts.connects.sum_us))
     }
 
     /// Returns the requests in each bucket of response bodies, and the bytes of all.

@@ -51,6 +51,8 @@ pub enum FamilyKind {
     Gauge,
     /// Counts by upper bound, with their sum.
     Histogram,
+    /// A sum with its count; no quantiles.
+    Summary,
 }
 
 /// What a value is counted in.
@@ -87,6 +89,7 @@ impl FamilyKind {
             Self::Counter => "counter",
             Self::Gauge => "gauge",
             Self::Histogram => "histogram",
+            Self::Summary => "summary",
         }
     }
 }
@@ -204,8 +207,13 @@ impl Samples<'_> {
                 None => self.line("_bucket", labels, Some(&"+Inf"), total),
             }
         }
+        self.summary(labels, sum, total);
+    }
+
+    /// Writes a sum and of how many it is.
+    pub fn summary(&mut self, labels: &[&str], sum: impl Display, count: u64) {
         self.line("_sum", labels, None, sum);
-        self.line("_count", labels, None, total);
+        self.line("_count", labels, None, count);
     }
 
     fn line(&mut self, suffix: &str, labels: &[&str], bound: Option<&dyn Display>, value: impl Display) {
@@ -265,6 +273,7 @@ mod tests {
         help: "Waits",
         series: Growth::Fixed(5),
     };
+    static TOOK: Family = Family { name: "test_took_seconds", kind: FamilyKind::Summary, help: "Took", ..WAITS };
     static OPEN: Family =
         Family { name: "test_open", kind: FamilyKind::Gauge, labels: &["path"], unit: Unit::One, help: "Open", series: Growth::Fixed(1) };
 
@@ -272,6 +281,7 @@ mod tests {
     fn a_family_is_written_as_prometheus_reads_it() {
         let mut out = Exposition::new(&[("pod", "p")]);
         out.family(&WAITS).histogram(&["/a"], &[0.5, 1.0], &[1, 0, 2], 7.25);
+        out.family(&TOOK).summary(&["/a"], 7.25, 3);
         out.shared_family(&OPEN).sample(&["/"], 3);
         out.family(&OPEN).sample(&[], 4);
         let wanted = "\
@@ -282,6 +292,10 @@ test_wait_seconds_bucket{path=\"/a\",le=\"1\"} 1
 test_wait_seconds_bucket{path=\"/a\",le=\"+Inf\"} 3
 test_wait_seconds_sum{path=\"/a\"} 7.25
 test_wait_seconds_count{path=\"/a\"} 3
+# HELP test_took_seconds Took
+# TYPE test_took_seconds summary
+test_took_seconds_sum{path=\"/a\"} 7.25
+test_took_seconds_count{path=\"/a\"} 3
 # HELP test_open Open
 # TYPE test_open gauge
 test_open{pod=\"p\",path=\"/\"} 3

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use http::{HeaderValue, Method, StatusCode, Uri, Version};
 
+use super::counts::{Times, TryTimes};
 use super::label::MethodLabel;
 use super::route_series::Seen;
 use super::{Observer, RouteSeries, line};
@@ -49,7 +50,17 @@ pub struct Record {
     finished: bool,
     bytes_in: u64,
     bytes_out: u64,
+    /// `None` before the first try.
+    last_try: Option<Try>,
     details: Option<Box<Details>>,
+}
+
+/// The last try at an endpoint, as far as it is counted.
+#[derive(Debug, Clone, Copy)]
+struct Try {
+    began: Instant,
+    /// How long it took to connect; `None` before it has.
+    connect: Option<Duration>,
 }
 
 /// What only a line of the log needs.
@@ -134,6 +145,7 @@ impl Record {
             finished: false,
             bytes_in: 0,
             bytes_out: 0,
+            last_try: None,
             details,
         }
     }
@@ -180,6 +192,7 @@ impl Record {
 
     /// Says that an endpoint is tried from `now` on; the try before it, if any, is over.
     pub fn attempt(&mut self, address: SocketAddr, name: &Arc<str>, now: Instant) {
+        self.last_try = Some(Try { began: now, connect: None });
         let bytes = self.bytes_out;
         let Some(details) = &mut self.details else { return };
         close_attempt(&mut details.attempts, now, bytes);
@@ -189,8 +202,11 @@ impl Record {
 
     /// Says that the connection to the endpoint stands, as of `now`.
     pub fn connected(&mut self, now: Instant) {
+        let Some(last) = &mut self.last_try else { return };
+        let took = now.saturating_duration_since(last.began);
+        last.connect = Some(took);
         if let Some(attempt) = self.details.as_mut().and_then(|details| details.attempts.last_mut()) {
-            attempt.connected = Some(now.saturating_duration_since(attempt.started));
+            attempt.connected = Some(took);
         }
     }
 
@@ -240,7 +256,8 @@ impl Drop for Record {
         let took = now.saturating_duration_since(self.started);
         let metrics = self.observer.metrics();
         let series = self.series.as_ref().unwrap_or_else(|| metrics.unrouted());
-        series.count(Seen::new(self.method, status), took, self.bytes_in, self.bytes_out);
+        let last_try = self.last_try.map(|last| TryTimes { whole: now.saturating_duration_since(last.began), connect: last.connect });
+        series.count(Seen::new(self.method, status), Times { whole: took, last_try }, self.bytes_in, self.bytes_out);
         if let Some(reason) = self.reason {
             metrics.answer(reason);
         }

@@ -7,16 +7,10 @@
 use std::fmt;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
+use super::counts::{Counts, Times};
 use super::label::{Label, MethodLabel, StatusClass};
 use crate::model::{HostMatch, Origin, PathMatch};
-
-/// Upper bounds of the duration buckets in microseconds: 5 ms to 10 s, as ingress-nginx has them.
-pub(super) const DURATION_BOUNDS_US: [u64; 11] =
-    [5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 5_000_000, 10_000_000];
-/// Upper bounds of the buckets of response bodies in bytes.
-pub(super) const SIZE_BOUNDS: [u64; 7] = [10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000];
 
 /// Pairs of method and status that one route counts apart: a backend that makes statuses up is not to have all the room.
 const MOST_PAIRS: usize = 32;
@@ -86,68 +80,6 @@ impl Seen {
     }
 }
 
-/// What is counted of requests that have ended. How many they were is the sum of the duration's buckets.
-#[derive(Debug, Default)]
-pub(super) struct Counts {
-    /// One more than the bounds: what took longer than all.
-    durations: [AtomicU64; DURATION_BOUNDS_US.len() + 1],
-    duration_us: AtomicU64,
-    /// One more than the bounds: what was larger than all.
-    response_sizes: [AtomicU64; SIZE_BOUNDS.len() + 1],
-    bytes_in: AtomicU64,
-    bytes_out: AtomicU64,
-}
-
-/// The counts of requests at one moment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct CountsRead {
-    pub(super) durations: [u64; DURATION_BOUNDS_US.len() + 1],
-    pub(super) duration_us: u64,
-    pub(super) response_sizes: [u64; SIZE_BOUNDS.len() + 1],
-    pub(super) bytes_in: u64,
-    pub(super) bytes_out: u64,
-}
-
-impl Counts {
-    fn count(&self, took: Duration, bytes_in: u64, bytes_out: u64) {
-        let took = took.as_secs().saturating_mul(1_000_000).saturating_add(took.subsec_micros().into());
-        bump(&self.durations, DURATION_BOUNDS_US.partition_point(|bound| *bound < took));
-        self.duration_us.fetch_add(took, Ordering::Relaxed);
-        bump(&self.response_sizes, SIZE_BOUNDS.partition_point(|bound| *bound < bytes_out));
-        // Most requests have no body.
-        if bytes_in > 0 {
-            self.bytes_in.fetch_add(bytes_in, Ordering::Relaxed);
-        }
-        if bytes_out > 0 {
-            self.bytes_out.fetch_add(bytes_out, Ordering::Relaxed);
-        }
-    }
-
-    pub(super) fn read(&self) -> CountsRead {
-        CountsRead {
-            durations: self.durations.each_ref().map(read),
-            duration_us: read(&self.duration_us),
-            response_sizes: self.response_sizes.each_ref().map(read),
-            bytes_in: read(&self.bytes_in),
-            bytes_out: read(&self.bytes_out),
-        }
-    }
-
-    pub(super) fn requests(&self) -> u64 {
-        self.durations.iter().map(read).sum()
-    }
-}
-
-fn bump(counts: &[AtomicU64], at: usize) {
-    if let Some(count) = counts.get(at) {
-        count.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-fn read(count: &AtomicU64) -> u64 {
-    count.load(Ordering::Relaxed)
-}
-
 impl RouteSeries {
     pub(super) fn new(labels: SeriesLabels, common: Arc<Common>) -> Self {
         Self { labels, merged: None, first: OnceLock::new(), common }
@@ -166,8 +98,8 @@ impl RouteSeries {
     }
 
     /// Counts a request that has ended.
-    pub(super) fn count(&self, seen: Seen, took: Duration, bytes_in: u64, bytes_out: u64) {
-        self.merged.as_deref().unwrap_or(self).counts(seen).count(took, bytes_in, bytes_out);
+    pub(super) fn count(&self, seen: Seen, times: Times, bytes_in: u64, bytes_out: u64) {
+        self.merged.as_deref().unwrap_or(self).counts(seen).count(times, bytes_in, bytes_out);
     }
 
     /// Finds the counts of a pair: the first that a route saw, which is the most frequent as a rule, at once.
@@ -286,7 +218,7 @@ impl Common {
 
     /// Returns the requests of routes that are no more.
     pub(super) fn gone(&self) -> u64 {
-        read(&self.gone)
+        self.gone.load(Ordering::Relaxed)
     }
 
     /// Returns how many pairs there are, and how many there can be.

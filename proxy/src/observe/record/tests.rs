@@ -177,3 +177,40 @@ fn a_panic_is_ours_and_not_the_clients() {
     assert!(fault.is_err());
     assert_eq!(case.lines(), "500 internal\n");
 }
+
+#[test]
+fn the_last_try_at_an_endpoint_is_counted_whether_or_not_it_is_logged() {
+    /// When a try began after the request, and when it was connected, in milliseconds.
+    type Told = (u64, Option<u64>);
+    let ms = Duration::from_millis;
+    let name: Arc<str> = "cart-1".into();
+    let endpoint: SocketAddr = ([10, 0, 0, 1], 80).into();
+    // How many tries and connections are counted, and the time to connect in seconds.
+    let cases: [(&[Told], u64, u64, f64); 4] =
+        [(&[], 0, 0, 0.0), (&[(0, Some(0))], 1, 1, 0.0), (&[(0, None)], 1, 0, 0.0), (&[(0, Some(9)), (10, Some(12))], 1, 1, 0.002)];
+    for logger in [Logger::off(Arc::default()), told("text").0] {
+        let case = Case { observer: logger.observer(), logger, told: std::sync::mpsc::channel().1 };
+        for (number, (tries, tried, connected, connect)) in cases.iter().enumerate() {
+            let mut record = case.begin(get("/"));
+            let origin = Arc::new(Origin::new("Ingress", "shop", &number.to_string()));
+            let series = record.observer().metrics().route(SeriesLabels::of(&origin, &HostMatch::Any, None, None));
+            record.route(&series);
+            let began = record.started();
+            for (after, up) in *tries {
+                record.attempt(endpoint, &name, began + ms(*after));
+                if let Some(up) = up {
+                    record.connected(began + ms(*up));
+                }
+            }
+            record.finish();
+            drop(record);
+            let (read, _) = case.observer.metrics().requests();
+            let of = |counts: &&crate::observe::RequestCounts| counts.labels.as_ref() == Some(series.labels());
+            let counts = read.iter().find(of).unwrap();
+            assert_eq!((counts.tried(), counts.connected(), counts.connects().1), (*tried, *connected, *connect), "{tries:?}");
+            if let [(0, Some(_))] = tries {
+                assert_eq!(counts.tries(), counts.durations());
+            }
+        }
+    }
+}

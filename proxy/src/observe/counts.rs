@@ -1,0 +1,208 @@
+//! What is counted of the requests of one route with one method and status.
+//!
+//! Every request is counted, so it must be cheap: most have one try, on a connection that stood already, and then one look-up stands for
+//! the request's time, the endpoint's and that to connect.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use super::histogram::{Histogram, HistogramRead};
+
+/// Upper bounds of the duration buckets in microseconds: 5 ms to 10 s, as ingress-nginx has them.
+pub(super) const DURATION_BOUNDS_US: [u64; 11] =
+    [5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 5_000_000, 10_000_000];
+/// Upper bounds of the buckets of times to connect in microseconds, of those that ingress-nginx has: a lost SYN is beyond the last.
+pub(super) const CONNECT_BOUNDS_US: [u64; 4] = [5_000, 25_000, 100_000, 1_000_000];
+/// Upper bounds of the buckets of response bodies in bytes.
+pub(super) const SIZE_BOUNDS: [u64; 7] = [10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000];
+
+/// How long a request took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Times {
+    /// From its head to the end of its response.
+    pub(super) whole: Duration,
+    /// Of the last try at an endpoint; `None` if there was none.
+    pub(super) last_try: Option<TryTimes>,
+}
+
+/// How long a try at an endpoint took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct TryTimes {
+    /// From its beginning to the end of the request.
+    pub(super) whole: Duration,
+    /// Until the connection stood: nothing for one that stood already, `None` if it never did.
+    pub(super) connect: Option<Duration>,
+}
+
+type Durations = Histogram<{ DURATION_BOUNDS_US.len() + 1 }>;
+type DurationsRead = HistogramRead<{ DURATION_BOUNDS_US.len() + 1 }>;
+type Connects = Histogram<{ CONNECT_BOUNDS_US.len() + 1 }>;
+type ConnectsRead = HistogramRead<{ CONNECT_BOUNDS_US.len() + 1 }>;
+
+/// What is counted. A request counts either among the plain ones or among the others, and never moves, so that no sum of both falls.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    /// Requests of one try, on a connection that stood already: as a rule nearly all. What they took, the try took, and nothing to
+    /// connect; so one look-up counts all three.
+    plain: Durations,
+    /// The others; made with the first of them.
+    others: OnceLock<Box<Others>>,
+    /// One more than the bounds: what was larger than all.
+    response_sizes: [AtomicU64; SIZE_BOUNDS.len() + 1],
+    bytes_in: AtomicU64,
+    bytes_out: AtomicU64,
+}
+
+/// Requests whose times have to be told apart.
+#[derive(Debug, Default)]
+struct Others {
+    durations: Durations,
+    tries: Durations,
+    connects: Connects,
+}
+
+/// The counts of requests at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct CountsRead {
+    pub(super) durations: DurationsRead,
+    /// Of the last try, where there was one.
+    pub(super) tries: DurationsRead,
+    /// Of the last try, where it had a connection.
+    pub(super) connects: ConnectsRead,
+    pub(super) response_sizes: [u64; SIZE_BOUNDS.len() + 1],
+    pub(super) bytes_in: u64,
+    pub(super) bytes_out: u64,
+}
+
+impl Counts {
+    /// Counts a request that has ended.
+    pub(super) fn count(&self, times: Times, bytes_in: u64, bytes_out: u64) {
+        if times.is_plain() {
+            self.plain.count(&DURATION_BOUNDS_US, times.whole);
+        } else {
+            self.others.get_or_init(Box::default).count(times);
+        }
+        bump(&self.response_sizes, SIZE_BOUNDS.partition_point(|bound| *bound < bytes_out));
+        // Most requests have no body.
+        if bytes_in > 0 {
+            self.bytes_in.fetch_add(bytes_in, Ordering::Relaxed);
+        }
+        if bytes_out > 0 {
+            self.bytes_out.fetch_add(bytes_out, Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn read(&self) -> CountsRead {
+        let plain = self.plain.read();
+        let (mut durations, mut tries, mut connects) = (plain, plain, ConnectsRead::of_nothing(plain.total()));
+        if let Some(others) = self.others.get() {
+            durations = durations.plus(&others.durations.read());
+            tries = tries.plus(&others.tries.read());
+            connects = connects.plus(&others.connects.read());
+        }
+        CountsRead {
+            durations,
+            tries,
+            connects,
+            response_sizes: self.response_sizes.each_ref().map(read),
+            bytes_in: read(&self.bytes_in),
+            bytes_out: read(&self.bytes_out),
+        }
+    }
+
+    pub(super) fn requests(&self) -> u64 {
+        self.plain.read().total() + self.others.get().map_or(0, |others| others.durations.read().total())
+    }
+}
+
+impl Times {
+    /// Whether the whole time is that of one try on a connection that stood already.
+    fn is_plain(self) -> bool {
+        self.last_try.is_some_and(|last| last.whole == self.whole && last.connect == Some(Duration::ZERO))
+    }
+}
+
+impl Others {
+    fn count(&self, times: Times) {
+        self.durations.count(&DURATION_BOUNDS_US, times.whole);
+        let Some(last) = times.last_try else { return };
+        self.tries.count(&DURATION_BOUNDS_US, last.whole);
+        if let Some(connect) = last.connect {
+            self.connects.count(&CONNECT_BOUNDS_US, connect);
+        }
+    }
+}
+
+fn bump(counts: &[AtomicU64], at: usize) {
+    if let Some(count) = counts.get(at) {
+        count.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+fn read(count: &AtomicU64) -> u64 {
+    count.load(Ordering::Relaxed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    impl Times {
+        /// A request of one try on a connection that stood already.
+        pub(in crate::observe) fn plain(whole: Duration) -> Self {
+            Self { whole, last_try: Some(TryTimes { whole, connect: Some(Duration::ZERO) }) }
+        }
+    }
+
+    fn read(times: &[Times]) -> CountsRead {
+        let counts = Counts::default();
+        times.iter().for_each(|times| counts.count(*times, 0, 0));
+        assert_eq!(counts.requests(), times.len() as u64);
+        counts.read()
+    }
+
+    #[test]
+    fn a_value_at_a_bound_counts_under_it() {
+        let counts = Counts::default();
+        for (took, size) in [(5 * MS, 10), (6 * MS, 11), (11_000 * MS, 10_000_001)] {
+            counts.count(Times::plain(took), 0, size);
+        }
+        let read = counts.read();
+        assert_eq!(read.durations.counts, [1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
+        assert_eq!(read.response_sizes, [1, 1, 0, 0, 0, 0, 0, 1]);
+        assert_eq!((read.durations.sum_us, read.bytes_in, read.bytes_out), (11_011_000, 0, 10_000_022));
+    }
+
+    #[test]
+    fn a_request_is_told_apart_from_its_last_try_only_where_they_differ() {
+        let times = |last_try| Times { whole: 30 * MS, last_try };
+        let tried = |whole: u32, connect| times(Some(TryTimes { whole: whole * MS, connect }));
+        // Sum of the tries and how many, sum of the times to connect and how many, in milliseconds.
+        for (name, times, wanted) in [
+            ("one try on a connection that stood already", Times::plain(30 * MS), (30, 1, 0, 1)),
+            ("a connection of its own", tried(30, Some(8 * MS)), (30, 1, 8, 1)),
+            ("a second try on a connection that stood already", tried(20, Some(Duration::ZERO)), (20, 1, 0, 1)),
+            ("no connection", tried(30, None), (30, 1, 0, 0)),
+            ("no try", times(None), (0, 0, 0, 0)),
+        ] {
+            let read = read(&[times]);
+            let of_tries = (read.tries.sum_us / 1000, read.tries.total());
+            let of_connects = (read.connects.sum_us / 1000, read.connects.total());
+            assert_eq!((of_tries.0, of_tries.1, of_connects.0, of_connects.1), wanted, "{name}");
+            assert_eq!((read.durations.sum_us, read.durations.total()), (30_000, 1), "{name}");
+        }
+        let read = read(&[Times::plain(30 * MS), tried(20, Some(1_001 * MS)), times(None)]);
+        assert_eq!(read.durations.counts, [0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(read.tries.counts, [0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(read.connects.counts, [1, 0, 0, 0, 1]);
+    }
+
+    #[test]
+    fn what_most_requests_need_stays_small() {
+        assert!(size_of::<Counts>() <= 200, "{} bytes", size_of::<Counts>());
+        assert!(size_of::<Others>() <= 256, "{} bytes", size_of::<Others>());
+    }
+}
