@@ -45,6 +45,14 @@ impl Front {
     /// # Errors
     /// It does not get ready.
     pub async fn start(routes: &[Route<'_>], flags: &[String]) -> anyhow::Result<Self> {
+        Self::start_with(routes, flags, &[]).await
+    }
+
+    /// Starts one with variables in its environment besides.
+    ///
+    /// # Errors
+    /// As of [`Front::start`].
+    pub async fn start_with(routes: &[Route<'_>], flags: &[String], environment: &[(&str, &str)]) -> anyhow::Result<Self> {
         let directory = tempfile::tempdir()?;
         let manifests = directory.path().join("manifests");
         fs::create_dir(&manifests)?;
@@ -60,7 +68,8 @@ impl Front {
         }
         let mut arguments = vec![format!("--manifests={}", manifests.display())];
         arguments.extend_from_slice(flags);
-        let tidegate = tokio::task::block_in_place(|| Tidegate::start(&arguments)).with_context(|| arguments.join(" "))?;
+        let tidegate =
+            tokio::task::block_in_place(|| Tidegate::start_with(&arguments, environment)).with_context(|| arguments.join(" "))?;
         tidegate.ready().await?;
         Ok(Self { tidegate, directory })
     }

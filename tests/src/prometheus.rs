@@ -25,18 +25,19 @@ pub struct Prometheus {
 }
 
 impl Prometheus {
-    /// Starts one that scrapes `/metrics` of the target twice a second, and waits until it answers.
+    /// Starts one that scrapes `/metrics` of the target twice a second, and waits until it answers. As with the Prometheus operator, the
+    /// target's own `namespace` is that of its Pod, and what the page calls so is an `exported_namespace`.
     ///
     /// # Errors
     /// It is not installed, or does not start.
-    pub async fn scraping(target: SocketAddr) -> anyhow::Result<Self> {
+    pub async fn scraping(target: SocketAddr, namespace: &str) -> anyhow::Result<Self> {
         let directory = tempfile::tempdir()?;
         let config = directory.path().join("prometheus.yml");
         fs::write(
             &config,
             format!(
                 "global: {{scrape_interval: 500ms, scrape_timeout: 500ms}}\n\
-                 scrape_configs: [{{job_name: tidegate, static_configs: [{{targets: [\"{target}\"]}}]}}]\n"
+                 scrape_configs: [{{job_name: tidegate, static_configs: [{{targets: [\"{target}\"], labels: {{namespace: {namespace}}}}}]}}]\n"
             ),
         )?;
         let child = Command::new("prometheus")

@@ -42,12 +42,20 @@ impl Tidegate {
     /// # Errors
     /// It ends, or does not say where it listens.
     pub fn start(arguments: &[String]) -> anyhow::Result<Self> {
+        Self::start_with(arguments, &[])
+    }
+
+    /// Starts it with variables in its environment besides.
+    ///
+    /// # Errors
+    /// As of [`Tidegate::start`].
+    pub fn start_with(arguments: &[String], environment: &[(&str, &str)]) -> anyhow::Result<Self> {
         let given = |flag: &str| arguments.iter().any(|argument| argument.split('=').next() == Some(flag));
         let addresses = ["--http", "--https", "--health", "--admin"].into_iter().filter(|flag| !given(flag));
         let addresses: Vec<_> = addresses.map(|flag| format!("{flag}=127.0.0.1:0")).collect();
         let all = addresses.iter().chain(arguments).map(String::as_str);
         let arguments: Vec<_> = ["serve", "--log-format=json"].into_iter().chain(all).collect();
-        let mut process = Process::start(&arguments, &[])?;
+        let mut process = Process::start(&arguments, environment)?;
         let mut bound = |listener: &str| -> anyhow::Result<SocketAddr> {
             let line = process.line(&format!("\"listener\":\"{listener}\""))?;
             let line: Value = serde_json::from_str(&line).with_context(|| format!("not a JSON log line: {line}"))?;

@@ -1,12 +1,14 @@
 //! `/metrics` as Prometheus sees it: read by its own tool, scraped by a real one, and asked what dashboards of ingress-nginx ask.
 
+mod dashboards;
+
 use std::collections::BTreeSet;
 
 use anyhow::{Context as _, ensure};
 use tidegate_tests::backend::Backend;
 use tidegate_tests::client::Ask;
 use tidegate_tests::front::{Front, Route};
-use tidegate_tests::prometheus::{Prometheus, complaints};
+use tidegate_tests::prometheus::complaints;
 use tidegate_tests::tidegate::Tidegate;
 use tidegate_tests::wait;
 
@@ -17,12 +19,12 @@ const KNOWN: [&str; 3] = [
     "nginx_ingress_controller_success counter metrics should have \"_total\" suffix",
 ];
 
-/// A Tidegate before one backend, for the hosts `a.test` (route-0) and `b.test` (route-1).
+/// A Tidegate before one backend, for the hosts `a.test` (route-0) and `b.test` (route-1), in the Pod `edge/edge-0`.
 async fn start(flags: &[&str]) -> anyhow::Result<(Backend, Front)> {
     let backend = Backend::start("app", "127.0.0.1:0".parse()?).await?;
     let routes = [Route::plain("a.test", backend.address), Route::plain("b.test", backend.address)];
     let flags: Vec<_> = flags.iter().map(|flag| (*flag).to_owned()).collect();
-    let front = Front::start(&routes, &flags).await?;
+    let front = Front::start_with(&routes, &flags, &[("POD_NAMESPACE", "edge"), ("POD_NAME", "edge-0")]).await?;
     Ok((backend, front))
 }
 
@@ -110,75 +112,6 @@ async fn requests_are_counted_by_what_took_them_and_how_they_ended() -> anyhow::
         Ok(())
     })
     .await
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_real_prometheus_answers_what_dashboards_of_ingress_nginx_ask() -> anyhow::Result<()> {
-    let (_backend, front) = start(&[]).await?;
-    let prometheus = Prometheus::scraping(front.tidegate.health).await?;
-    let chosen = r#"controller_pod=~".*",controller_class=~".*",controller_namespace=~".*",ingress=~"route-0""#;
-    let own = r#"controller_pod=~".*",controller_class=~".*",controller_namespace=~".*""#;
-    // A query, and between which values every sample of its answer is.
-    let queries = [
-        (format!("round(sum(irate(nginx_ingress_controller_requests{{{chosen}}}[1m])) by (ingress), 0.001)"), 0.001, 1e6),
-        (format!("sum(rate(nginx_ingress_controller_requests{{{chosen}}}[1m])) by (ingress)"), 0.001, 1e6),
-        (
-            format!(
-                "sum(rate(nginx_ingress_controller_requests{{{chosen},status!~\"[4-5].*\"}}[1m])) by (ingress) \
-                 / sum(rate(nginx_ingress_controller_requests{{{chosen}}}[1m])) by (ingress)"
-            ),
-            0.6,
-            0.95,
-        ),
-        (
-            format!(
-                "sum(rate(nginx_ingress_controller_requests{{{chosen},status=~\"5..\"}}[1m])) \
-                 / sum(rate(nginx_ingress_controller_requests{{{chosen}}}[1m]))"
-            ),
-            0.05,
-            0.4,
-        ),
-        (
-            format!(
-                "histogram_quantile(0.99, sum(rate(nginx_ingress_controller_request_duration_seconds_bucket{{{chosen}}}[1m])) by (le, ingress))"
-            ),
-            1e-6,
-            10.0,
-        ),
-        (format!("sum by (method, path) (rate(nginx_ingress_controller_request_duration_seconds_count{{{chosen}}}[1m]))"), 0.001, 1e6),
-        (format!("histogram_quantile(0.9, sum by (le) (rate(nginx_ingress_controller_response_size_bucket{{{chosen}}}[1m])))"), 1.0, 1e6),
-        (format!("sum(irate(nginx_ingress_controller_response_size_sum{{{own}}}[1m]))"), 1.0, 1e9),
-        (format!("sum(irate(nginx_ingress_controller_request_size_sum{{{own}}}[1m]))"), 0.1, 1e9),
-        (format!("avg(nginx_ingress_controller_ssl_expire_time_seconds{{{own},host!=\"_\"}}) by (host) - time()"), 1.0, 1e12),
-        (format!("count(nginx_ingress_controller_config_hash{{{own}}})"), 1.0, 1.0),
-        (format!("nginx_ingress_controller_config_last_reload_successful{{{own}}}"), 1.0, 1.0),
-        (format!("time() - nginx_ingress_controller_config_last_reload_successful_timestamp_seconds{{{own}}}"), -5.0, 120.0),
-        (format!("sum(nginx_ingress_controller_nginx_process_connections{{{own},state=\"active\"}})"), 0.0, 1e4),
-        (format!("sum(rate(nginx_ingress_controller_nginx_process_connections_total{{{own}}}[1m]))"), 0.001, 1e6),
-        (format!("sum(rate(nginx_ingress_controller_nginx_process_requests_total{{{own}}}[1m]))"), 0.001, 1e6),
-        (format!("avg(nginx_ingress_controller_nginx_process_resident_memory_bytes{{{own}}})"), 1e6, 1e10),
-        (format!("avg(rate(nginx_ingress_controller_nginx_process_cpu_seconds_total{{{own}}}[1m]))"), 0.0, 1e3),
-        ("up{job=\"tidegate\"}".to_owned(), 1.0, 1.0),
-    ];
-    wait::until_ok(async || {
-        send(&front).await?;
-        for (query, least, most) in &queries {
-            let answer = prometheus.query(query).await?;
-            ensure!(!answer.is_empty(), "{query}: no data");
-            for (labels, value) in answer {
-                ensure!((*least..=*most).contains(&value), "{query}: {value} for {labels}");
-            }
-        }
-        Ok(())
-    })
-    .await?;
-    for family in tidegate::metrics::families().map(|family| family.name) {
-        // Nobody is orphaned here, and nobody stands for election over a directory.
-        let absent = family.ends_with("_orphan_ingress") || family.ends_with("_leader_election_status");
-        let found = prometheus.query(&format!("count({{__name__=~\"{family}(_count)?\"}})")).await?;
-        ensure!(found.is_empty() == absent, "{family}: {found:?}");
-    }
-    Ok(())
 }
 
 const CLASS: &str = "
