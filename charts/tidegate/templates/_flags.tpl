@@ -81,9 +81,9 @@ disable-svc-external-name: disable-external-name
 {{- with include "tidegate.drain-max" . }}{{ $_ := set $flags "drain-max" . }}{{ end -}}
 {{- $http := include "tidegate.http-port" . | int -}}
 {{- $https := include "tidegate.https-port" . | int -}}
-{{- if ne $http 8080 }}{{ $_ := set $flags "http" (printf "[::]:%d" $http) }}{{ end -}}
-{{- if ne $https 8443 }}{{ $_ := set $flags "https" (printf "[::]:%d" $https) }}{{ end -}}
-{{- if ne (int $controller.metrics.port) 10254 }}{{ $_ := set $flags "health" (printf "[::]:%d" (int $controller.metrics.port)) }}{{ end -}}
+{{- if ne $http 8080 }}{{ $_ := set $flags "http" (printf ":%d" $http) }}{{ end -}}
+{{- if ne $https 8443 }}{{ $_ := set $flags "https" (printf ":%d" $https) }}{{ end -}}
+{{- if ne (int $controller.metrics.port) 10254 }}{{ $_ := set $flags "health" (printf ":%d" (int $controller.metrics.port)) }}{{ end -}}
 {{- if not $controller.hostNetwork -}}
 {{- $ports := ternary $controller.hostPort.ports $controller.service.ports $controller.hostPort.enabled -}}
 {{- $_ := set $flags "public-http-port" (toString (int $ports.http)) -}}
