@@ -50,12 +50,17 @@ elsewhere are none of its business. */}}
 {{- end -}}
 {{- end -}}
 
-{{/* How long requests may take to finish: what a Pod has after its hook, less a margin. Nothing where the default fits. */}}
+{{/* How long requests may take to finish: what a Pod has after its hook, less a margin: a third below half a minute, else ten seconds, a
+minute from five minutes on. Nothing where that is the default, 240s. */}}
 {{- define "tidegate.drain-max" -}}
 {{- $pause := dig "preStop" "sleep" "seconds" 0 .Values.controller.lifecycle | int -}}
 {{- $grace := sub (.Values.controller.terminationGracePeriodSeconds | int) $pause -}}
-{{- if lt $grace 250 -}}
-{{- printf "%ds" (ternary (sub $grace 10) (div (mul $grace 2) 3 | max 1) (ge $grace 30) | int) -}}
+{{- if lt $grace 30 -}}
+{{- printf "%ds" (div (mul $grace 2) 3 | max 1) -}}
+{{- else if lt $grace 250 -}}
+{{- printf "%ds" (sub $grace 10) -}}
+{{- else if gt $grace 300 -}}
+{{- printf "%ds" (sub $grace 60) -}}
 {{- end -}}
 {{- end -}}
 

@@ -7,6 +7,7 @@
 #![expect(clippy::indexing_slicing, reason = "a test may panic; JSON is indexed without one")]
 
 mod adoption;
+mod arguments;
 mod ends;
 mod install;
 mod notes;
@@ -70,5 +71,5 @@ fn inside(arguments: &Arguments, directory: &Path) -> anyhow::Result<ExitCode> {
 }
 
 fn all() -> Vec<Scenario> {
-    [rendered::all(), refusals::all(), notes::all(), played::all(), install::all(), adoption::all(), ends::all()].concat()
+    [rendered::all(), arguments::all(), refusals::all(), notes::all(), played::all(), install::all(), adoption::all(), ends::all()].concat()
 }
