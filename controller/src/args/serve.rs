@@ -8,8 +8,8 @@ use clap::{ArgAction, Args, ValueEnum};
 use tidegate_proxy::observe::HostSeries;
 use tidegate_proxy::settings::{AccessLog, LogFormat};
 
-use super::ServedOptions;
 use super::ListenAddress;
+use super::ServedOptions;
 use super::value::{self, NamespacedName, PodSelector, ServiceReference};
 use crate::metrics::Budget;
 

@@ -9,6 +9,7 @@ use crate::world;
 
 tidegate_tests::scenarios!("arguments":
     requests_have_what_a_pod_has_but_for_a_margin,
+    who_says_whose_addresses_are_published_is_not_contradicted,
 );
 
 /// Returns the arguments that the container of the controller has with these values.
@@ -39,6 +40,31 @@ async fn requests_have_what_a_pod_has_but_for_a_margin(_: &Site) -> anyhow::Resu
         let all = arguments(&json!({ "controller": { "terminationGracePeriodSeconds": grace, "lifecycle": lifecycle } })).await?;
         let given = all.iter().find_map(|argument| argument.strip_prefix("--drain-max="));
         ensure!(given == wanted, "{grace} s, {hook} s of them a hook: {given:?}, not {wanted:?}");
+    }
+    Ok(())
+}
+
+async fn who_says_whose_addresses_are_published_is_not_contradicted(_: &Site) -> anyhow::Result<()> {
+    let given = [
+        ("publish-status-address", "192.0.2.1"),
+        ("publish-service", "edge/public"),
+        ("publish-service", "$(POD_NAMESPACE)/public"),
+        ("publish-nodes-of", "edge/app=proxy"),
+    ];
+    for values in [
+        json!({}),
+        json!({ "service": { "enabled": false } }),
+        json!({ "publishService": { "enabled": false } }),
+        json!({ "publishService": { "pathOverride": "other/lb" } }),
+        json!({ "scope": { "enabled": true } }),
+    ] {
+        for (flag, value) in given {
+            let mut controller = values.clone();
+            controller["extraArgs"] = json!({ flag: value });
+            let all = arguments(&json!({ "controller": controller })).await?;
+            let published: Vec<_> = all.iter().filter(|argument| argument.starts_with("--publish-")).collect();
+            ensure!(published == [&format!("--{flag}={value}")], "{controller}: {published:?}");
+        }
     }
     Ok(())
 }
