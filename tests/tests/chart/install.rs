@@ -200,9 +200,7 @@ async fn a_node_is_drained_while_a_pod_stays_and_no_request_fails(site: &Site) -
 
 async fn without_any_right_in_the_cluster_the_class_that_a_flag_names_is_served(site: &Site) -> anyhow::Result<()> {
     let shop = shop(site).await?;
-    let values =
-        ["controller.scope.enabled=true", "rbac.scope=true", "crds.enabled=false", "controller.ingressClassResource.enabled=false"];
-    Release::with(site, &values, async |release| {
+    Release::with(site, &["controller.scope.enabled=true", "rbac.scope=true"], async |release| {
         let cluster_wide =
             site.cluster()?.kubectl(&["get", "clusterroles,clusterrolebindings,ingressclasses,crds", "--output=name"]).await?;
         ensure!(!cluster_wide.contains("tidegate"), "something is cluster-wide: {cluster_wide}");

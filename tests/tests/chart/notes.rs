@@ -90,6 +90,14 @@ async fn what_is_done_otherwise_than_asked_is_said(_: &Site) -> anyhow::Result<(
             "the status of Ingresses gets no address unless",
         ),
         (json!({ "controller": { "scope": { "enabled": true, "namespace": "team-a,team-b" } } }), "in team-a, team-b"),
+        (
+            json!({ "controller": { "scope": { "enabled": true }, "ingressClass": "edge" }, "rbac": { "scope": true } }),
+            "the class \"edge\" in ingress.",
+        ),
+        (
+            json!({ "controller": { "scope": { "enabled": true } }, "rbac": { "scope": true } }),
+            "neither the IngressClass nor the definitions of custom resources",
+        ),
     ];
     let plain = notes(&json!({})).await?;
     for (values, wanted) in cases {
