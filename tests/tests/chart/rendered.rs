@@ -49,9 +49,7 @@ fn without_sources(rendered: &str) -> String {
 
 async fn every_case_is_as_its_golden_and_lints_and_is_taken_by_the_api_server(site: &Site) -> anyhow::Result<()> {
     let (helm, update) = (world::helm()?, std::env::var_os("UPDATE_GOLDENS").is_some());
-    // Kinds of the Prometheus operator, whose fields nobody here can judge.
-    site.apply(&operator_kind("ServiceMonitor", "servicemonitors")).await?;
-    site.apply(&operator_kind("PrometheusRule", "prometheusrules")).await?;
+    operator_kinds(site).await?;
     let mut wrong = Vec::new();
     for (name, values) in cases()? {
         helm.run(&["lint", "--strict", "--quiet", &helm::chart().to_string_lossy(), "--values", &values.to_string_lossy()])
@@ -92,6 +90,16 @@ async fn a_chart_around_it_switches_it_on_and_off(_: &Site) -> anyhow::Result<()
         let values = format!("tidegate.enabled={enabled},global.zone=a,tidegate.controller.replicaCount=2");
         let all = world::helm()?.run(&["template", "edge", &chart, "--namespace=ingress", "--set", &values]).await?;
         ensure!(all.contains("kind: Deployment") == rendered, "enabled: {enabled}: {all}");
+    }
+    Ok(())
+}
+
+/// Makes the kinds of the Prometheus operator, whose fields nobody here can judge.
+pub(crate) async fn operator_kinds(site: &Site) -> anyhow::Result<()> {
+    for (kind, plural) in [("ServiceMonitor", "servicemonitors"), ("PrometheusRule", "prometheusrules")] {
+        site.apply(&operator_kind(kind, plural)).await?;
+        let definition = format!("crd/{plural}.monitoring.coreos.com");
+        site.cluster()?.kubectl(&["wait", "--for=condition=established", "--timeout=30s", &definition]).await?;
     }
     Ok(())
 }
