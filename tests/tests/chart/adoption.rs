@@ -1,5 +1,5 @@
 //! From ingress-nginx to Tidegate and back, by the very commands of docs/migrate.md. ingress-nginx is a chart that renders what its own does
-//! by default, and Pods that answer everything themselves; only its webhook is not there.
+//! by default, and Pods that answer everything themselves; of its webhook only the ports are there.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -144,6 +144,13 @@ async fn status_becomes(site: &Site, ip: &str) -> anyhow::Result<()> {
     .await
 }
 
+/// Returns the ports of the controller's container, each as its name and number.
+async fn ports(site: &Site) -> anyhow::Result<Vec<String>> {
+    let deployment = of(site, THEIRS, "Deployment", "ingress-nginx-controller").await?;
+    let ports = deployment.data["spec"]["template"]["spec"]["containers"][0]["ports"].as_array().context("no ports")?.clone();
+    Ok(ports.iter().map(|port| format!("{} {}", port["name"].as_str().unwrap_or_default(), port["containerPort"])).collect())
+}
+
 /// Returns the uids of what must stay the same objects.
 async fn kept(site: &Site, class: &str) -> anyhow::Result<Vec<Option<String>>> {
     let mut uids = Vec::new();
@@ -181,11 +188,15 @@ async fn a_release_of_ingress_nginx_becomes_one_of_tidegate_in_place_and_goes_ba
         let service = of(site, THEIRS, "Service", "ingress-nginx-controller").await?;
         ensure!(service.metadata.annotations.unwrap_or_default().contains_key("example.com/zone"), "their values are lost");
         ensure!(of(site, THEIRS, "ConfigMap", "ingress-nginx-controller").await.is_err(), "their ConfigMap stayed");
+        ensure!(of(site, THEIRS, "Service", "ingress-nginx-controller-admission").await.is_err(), "their webhook's Service stayed");
+        // Theirs has 8443 for its webhook; entries are told apart by their numbers.
+        ensure!(ports(site).await? == ["http 8080", "https 8443"], "{:?}", ports(site).await?);
         status_becomes(site, &front.ip().to_string()).await?;
         let holder = of(site, THEIRS, "Lease", "ingress-nginx-leader").await?.data["spec"]["holderIdentity"].to_string();
         ensure!(!holder.contains("controller-0\""), "the Lease was not taken over: {holder}");
         does("go back", directory.path()).await?;
         answers(&host, front, "ingress-nginx").await?;
+        ensure!(ports(site).await? == ["http 80", "https 443", "webhook 8443"], "{:?}", ports(site).await?);
         ensure!(kept(site, "nginx").await? == before, "objects were made anew");
         anyhow::Ok(())
     }
