@@ -125,6 +125,16 @@ fn the_schema_knows_exactly_what_there_is() {
 }
 
 #[test]
+fn no_flag_is_refused_that_there_is() {
+    let unknown: Value = serde_saphyr::from_str(&read("files/unknown-flags.yaml")).unwrap();
+    let unknown: BTreeSet<_> = unknown.as_object().unwrap().keys().map(|flag| format!("--{flag}")).collect();
+    let page = fs::read_to_string(chart("../../docs/cli.md")).unwrap();
+    let there: BTreeSet<_> = page.split_whitespace().filter(|word| word.starts_with("--")).map(str::to_owned).collect();
+    assert!(unknown.len() > 40 && there.contains("--publish-service"), "the flags are not found");
+    assert!(unknown.is_disjoint(&there), "{:?}", unknown.intersection(&there).collect::<Vec<_>>());
+}
+
+#[test]
 fn the_chart_and_its_image_have_the_version_of_the_workspace() {
     let chart: Value = serde_saphyr::from_str(&read("Chart.yaml")).unwrap();
     for field in ["version", "appVersion"] {

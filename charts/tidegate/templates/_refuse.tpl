@@ -36,6 +36,12 @@
 {{- fail (printf "controller.extraArgs.%s: ports, probes and rights would not follow it; set %s instead" $flag $value) -}}
 {{- end -}}
 {{- end -}}
+{{- range $flag, $value := .Files.Get "files/unknown-flags.yaml" | fromYaml -}}
+{{- if hasKey $given $flag -}}
+{{- $advice := ternary "take it out" (printf "set %s instead" $value) (eq $value "") -}}
+{{- fail (printf "controller.extraArgs.%s: Tidegate has no such flag; %s" $flag $advice) -}}
+{{- end -}}
+{{- end -}}
 {{- $publishing := include "tidegate.publishing" . -}}
 {{- if contains "," $publishing -}}
 {{- fail (printf "controller.extraArgs: %s exclude each other; leave one of them" (replace "," " and " $publishing)) -}}

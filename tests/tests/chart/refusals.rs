@@ -80,6 +80,8 @@ async fn what_would_fail_open_or_is_not_there_is_refused_with_a_reason(_: &Site)
         (&["controller.extraArgs.health=:9000"], "set controller.metrics.port instead"),
         (&["controller.extraArgs.election-lease=a/b"], "set controller.electionID instead"),
         (&["controller.extraArgs.watch-namespace=a"], "set controller.scope instead"),
+        (&["controller.extraArgs.enable-ssl-passthrough="], "enable-ssl-passthrough: Tidegate has no such flag; take it out"),
+        (&["controller.extraArgs.healthz-port=10254"], "healthz-port: Tidegate has no such flag; set controller.metrics.port instead"),
         (
             &["controller.extraArgs.publish-service=a/b", "controller.extraArgs.publish-status-address=192.0.2.1"],
             "controller.extraArgs: publish-service and publish-status-address exclude each other",
