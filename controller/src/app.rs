@@ -77,15 +77,15 @@ impl App {
         let metrics = Arc::new(Metrics::new(flags::series(&options)));
         let log = Logger::start(&settings.access_log, settings.access_log_format.clone(), Arc::clone(&metrics)).context("--access-log")?;
         let tickets = SessionTickets::new().context("cannot make keys for TLS tickets")?;
-        let listened = [options.listen.http(), options.listen.https()];
+        let listened = [options.listen.http, options.listen.https];
         let mut translation = flags::translation(&options.served(), listened, certificate::default_certificate()?, tickets)?;
         let places = [
-            Place { name: flags::HTTP, flag: "--http", address: options.listen.http() },
-            Place { name: flags::HTTPS, flag: "--https", address: options.listen.https() },
+            Place { name: flags::HTTP, flag: "--http", address: options.listen.http },
+            Place { name: flags::HTTPS, flag: "--https", address: options.listen.https },
         ];
         let bound = bind::proxy(&settings, &mut translation, &places)?;
-        let health = bind::own("--health", options.listen.health())?;
-        let admin = bind::own("--admin", crate::args::ListenAddress::Given(options.listen.admin))?;
+        let health = bind::own("--health", options.listen.health)?;
+        let admin = bind::own("--admin", options.listen.admin)?;
         let address = |name: &str| bound.addresses().iter().find(|(known, _)| **known == *name).map(|(_, address)| *address);
         let addresses = Addresses {
             http: address(flags::HTTP).context("the http listener is not bound")?,

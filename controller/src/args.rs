@@ -1,23 +1,25 @@
 //! The command line: strings to typed values, once, at the border. Every flag can also be given as `TIDEGATE_…` in the environment.
 //! What several flags mean together is checked here too, so that whoever takes these values need not doubt them.
 
+mod listen;
 mod look;
 mod serve;
 mod value;
 
 use std::ffi::OsString;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 
+pub use listen::ListenAddress;
+pub(crate) use listen::Listening;
 pub use look::{DiffOptions, ExplainOptions, ListFormat, ListOptions, LookOptions, ServedOptions, Side, TextFormat};
 pub use serve::{
     ClassOptions, DEFAULT_HTTP, DEFAULT_HTTPS, DefaultOptions, LogFormatChoice, LogLevel, LogOptions, PublicPorts, ServeOptions,
     SourceOptions, TrustOptions,
 };
-pub use value::{InvalidValue, ListenAddress, NamespacedName, PodSelector, PortName, ServiceReference};
+pub use value::{InvalidValue, NamespacedName, PodSelector, PortName, ServiceReference};
 
 /// Tidegate: an ingress controller for Kubernetes in one binary.
 #[derive(Debug, Parser)]
@@ -88,24 +90,23 @@ pub struct QuickstartOptions {
     #[arg(value_name = "DIR", default_value = "examples/quickstart")]
     pub directory: PathBuf,
     /// Address for http; port 0 lets the system choose.
-    #[arg(long, env = "TIDEGATE_HTTP", value_name = "ADDR", default_value = "127.0.0.1:8080", value_parser = value::address)]
-    pub http: SocketAddr,
+    #[arg(long, env = "TIDEGATE_HTTP", value_name = "ADDR", default_value = "127.0.0.1:8080")]
+    pub http: ListenAddress,
     /// Address for https; port 0 lets the system choose.
-    #[arg(long, env = "TIDEGATE_HTTPS", value_name = "ADDR", default_value = "127.0.0.1:8443", value_parser = value::address)]
-    pub https: SocketAddr,
+    #[arg(long, env = "TIDEGATE_HTTPS", value_name = "ADDR", default_value = "127.0.0.1:8443")]
+    pub https: ListenAddress,
 }
 
 /// What `echo` is given.
 #[derive(Debug, clap::Args)]
 pub struct EchoOptions {
     /// Address to listen on in clear text (HTTP/1.1, and HTTP/2 by prior knowledge); repeatable; port 0 lets the system choose.
-    /// [default: [::]:8080, if there is no --tls]
-    #[allow(rustdoc::broken_intra_doc_links, reason = "an address is no link")]
-    #[arg(long, env = "TIDEGATE_LISTEN", value_name = "ADDR", value_delimiter = ',', value_parser = value::address)]
-    pub listen: Vec<SocketAddr>,
+    /// [default: :8080, if there is no --tls]
+    #[arg(long, env = "TIDEGATE_LISTEN", value_name = "ADDR", value_delimiter = ',')]
+    pub listen: Vec<ListenAddress>,
     /// Address to listen on with TLS, under a self-signed certificate made at start; repeatable.
-    #[arg(long, env = "TIDEGATE_TLS", value_name = "ADDR", value_delimiter = ',', value_parser = value::address)]
-    pub tls: Vec<SocketAddr>,
+    #[arg(long, env = "TIDEGATE_TLS", value_name = "ADDR", value_delimiter = ',')]
+    pub tls: Vec<ListenAddress>,
     /// What it calls itself in its answers. [default: the host's name]
     #[arg(long, env = "TIDEGATE_NAME", value_name = "NAME")]
     pub name: Option<String>,

@@ -78,7 +78,7 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
 
 async fn echo(options: EchoOptions) -> anyhow::Result<ExitCode> {
     let mut stops = Stops::listen().context("cannot take signals over")?;
-    let server = echo::EchoServer::bind(&options.into()).await?;
+    let server = echo::EchoServer::bind(&options.into())?;
     for url in server.urls()? {
         println!("listening on {url}");
     }

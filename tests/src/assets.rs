@@ -15,13 +15,16 @@ use anyhow::{Context as _, bail, ensure};
 
 /// What a directory of assets holds at least; the layout is envtest's.
 const NEEDED: [&str; 3] = ["etcd", "kube-apiserver", "kubectl"];
+/// What it holds besides where Pods run; envtest has none.
+const CONTROLLERS: &str = "kube-controller-manager";
 const FLAGS: [(&str, &str); 4] =
     [("CGO_ENABLED", "0"), ("GOFLAGS", "-mod=readonly -buildvcs=false"), ("GOTOOLCHAIN", "local"), ("GOWORK", "off")];
 const STRIP: &str = "-s -w";
 const PROGRESS_EVERY: Duration = Duration::from_secs(15);
 const MISSING: &str = "\
 Tests of a cluster need the programs of a Kubernetes control plane, and there are none. Either
-  - set KUBEBUILDER_ASSETS to a directory with etcd, kube-apiserver and kubectl (setup-envtest makes one), or
+  - set KUBEBUILDER_ASSETS to a directory with etcd, kube-apiserver and kubectl (setup-envtest makes one), and for the tests of the
+    chart kube-controller-manager, or
   - install Go (https://go.dev/dl): the programs are then built once, in about ten minutes, and kept, or
   - set TIDEGATE_TEST_CLUSTER=off to run without the tests that need a cluster.";
 
@@ -56,13 +59,7 @@ pub fn find() -> anyhow::Result<Assets> {
     }
     if let Some(given) = std::env::var_os("KUBEBUILDER_ASSETS") {
         let directory = PathBuf::from(given);
-        for program in NEEDED {
-            ensure!(
-                directory.join(program).is_file(),
-                "KUBEBUILDER_ASSETS is {}, but there is no {program} in it; unset it to have the programs built",
-                directory.display()
-            );
-        }
+        hold(&directory, &NEEDED, "unset it to have the programs built")?;
         return Ok(Assets::Directory(directory.canonicalize()?));
     }
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("control-plane");
@@ -75,6 +72,29 @@ pub fn find() -> anyhow::Result<Assets> {
         build(&source, &cache, &target).context(MISSING)?;
     }
     Ok(Assets::Directory(target))
+}
+
+/// Finds the programs as [`find`] does, the controllers of Kubernetes among them.
+///
+/// # Errors
+/// As [`find`]; or `KUBEBUILDER_ASSETS` names a directory without the controllers.
+pub fn find_with_controllers() -> anyhow::Result<Assets> {
+    let found = find()?;
+    if let Assets::Directory(directory) = &found {
+        let advice =
+            "put the one of the same version of Kubernetes there (setup-envtest brings none), or unset it to have the programs built";
+        hold(directory, &[CONTROLLERS], advice)?;
+    }
+    Ok(found)
+}
+
+/// Checks that a directory that somebody has named holds these programs.
+fn hold(directory: &Path, programs: &[&str], advice: &str) -> anyhow::Result<()> {
+    for program in programs {
+        let shown = directory.display();
+        ensure!(directory.join(program).is_file(), "KUBEBUILDER_ASSETS is {shown}, but there is no {program} in it; {advice}");
+    }
+    Ok(())
 }
 
 fn is_declined() -> anyhow::Result<bool> {
@@ -143,7 +163,7 @@ fn build(source: &Path, cache: &Path, target: &Path) -> anyhow::Result<()> {
         "compiling the control plane",
         &["build", "-v", "-trimpath", "-ldflags", &kubernetes_flags(&version), "-o", output, "."],
     )?;
-    for name in ["kube-apiserver", "kube-controller-manager", "kubectl"] {
+    for name in ["kube-apiserver", CONTROLLERS, "kubectl"] {
         symlink("etcd", staging.path().join(name))?;
     }
     fs::rename(staging.keep(), target)?;
@@ -292,8 +312,20 @@ fn step(source: &Path, begun: Instant, what: &str, arguments: &[&str]) -> anyhow
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_program_that_a_directory_lacks_is_named() {
+        let directory = tempfile::tempdir().unwrap();
+        for program in NEEDED {
+            File::create(directory.path().join(program)).unwrap();
+        }
+        assert!(hold(directory.path(), &NEEDED, "").is_ok());
+        let refused = hold(directory.path(), &[CONTROLLERS], "put it there").unwrap_err().to_string();
+        assert!(refused.contains("there is no kube-controller-manager in it; put it there"), "{refused}");
+    }
 
     #[test]
     fn the_version_reaches_server_and_client() {

@@ -27,7 +27,7 @@ impl Backend {
     /// # Errors
     /// The address cannot be bound.
     pub async fn start(name: &str, address: SocketAddr) -> anyhow::Result<Self> {
-        Self::listen(name, address, EchoOptions { listen: vec![address], tls: Vec::new(), name: Arc::from(name) }).await
+        Self::listen(name, address, EchoOptions { listen: vec![address.into()], tls: Vec::new(), name: Arc::from(name) }).await
     }
 
     /// Starts a backend with TLS under a self-signed certificate. With port 0 the system chooses one.
@@ -35,11 +35,11 @@ impl Backend {
     /// # Errors
     /// The address cannot be bound.
     pub async fn start_tls(name: &str, address: SocketAddr) -> anyhow::Result<Self> {
-        Self::listen(name, address, EchoOptions { listen: Vec::new(), tls: vec![address], name: Arc::from(name) }).await
+        Self::listen(name, address, EchoOptions { listen: Vec::new(), tls: vec![address.into()], name: Arc::from(name) }).await
     }
 
     async fn listen(name: &str, address: SocketAddr, options: EchoOptions) -> anyhow::Result<Self> {
-        let server = EchoServer::bind(&options).await.with_context(|| format!("backend {name} on {address}"))?;
+        let server = EchoServer::bind(&options).with_context(|| format!("backend {name} on {address}"))?;
         let address = *server.addresses()?.first().unwrap_or(&address);
         let (stop, stopped) = oneshot::channel::<()>();
         let task = tokio::spawn(server.serve(async move {

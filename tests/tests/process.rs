@@ -135,6 +135,45 @@ fn an_address_that_is_taken_is_named_with_its_flag() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Runs a program that follows as on a host without IPv6.
+const WITHOUT_IPV6: &[&str] = &["python3", concat!(env!("CARGO_MANIFEST_DIR"), "/python/without_ipv6.py")];
+
+#[test]
+fn a_port_without_an_address_is_listened_on_over_ipv4_alone_where_there_is_no_ipv6() -> anyhow::Result<()> {
+    let (_echo, directory) = backend()?;
+    let directory = directory.path().to_str().context("UTF-8")?;
+    let all = ["serve", "--manifests", directory, "--http", ":0", "--https", ":0", "--health", ":0", "--admin", ":0"];
+    for (through, any) in [(WITHOUT_IPV6, "0.0.0.0"), (&["env"], "[::]")] {
+        let mut process = Process::start_through(through, &all)?;
+        process.line("ready")?;
+        let said = process.said().to_vec();
+        let listening: Vec<_> = said.iter().filter(|line| line.contains("listening listener=")).collect();
+        assert_eq!(listening.len(), 4, "{said:#?}");
+        for line in listening {
+            let (_, port) = line.split_once(&format!("address={any}:")).with_context(|| format!("not on {any}: {line}"))?;
+            let page = if line.contains("listener=https") { continue } else { format!("http://127.0.0.1:{port}/") };
+            let status = curl(&["-o", "/dev/null", "-w", "%{http_code}", &page])?;
+            ensure!(status != "000", "{page} does not answer");
+        }
+        let told = said.iter().filter(|line| line.contains("this host has no IPv6")).count();
+        assert_eq!(told, if any == "[::]" { 0 } else { 4 }, "{said:#?}");
+    }
+    let mut echo = Process::start_through(WITHOUT_IPV6, &["echo", "--listen", ":0"])?;
+    echo.line("0.0.0.0")?;
+    Ok(())
+}
+
+#[test]
+fn an_address_with_its_family_gives_way_to_no_other() -> anyhow::Result<()> {
+    let directory = tempfile::tempdir()?;
+    let directory = directory.path().to_str().context("UTF-8")?;
+    let addresses = ["--http", ":0", "--https", ":0", "--health", "[::]:0", "--admin", ":0"];
+    let mut process = Process::start_through(WITHOUT_IPV6, &[&["serve", "--manifests", directory], &addresses[..]].concat())?;
+    process.line("cannot listen on [::]:0 (--health)")?;
+    assert_eq!(process.wait()?.code(), Some(1));
+    Ok(())
+}
+
 #[test]
 fn a_directory_that_is_not_there_is_named() -> anyhow::Result<()> {
     let ended = run(&[&["serve", "--manifests", "/no/such/directory"], ANY].concat(), &[])?;

@@ -11,6 +11,8 @@ use serde_json::Value;
 
 /// What the generated part of the README begins with.
 const GENERATED: &str = "<!-- Generated from values.yaml: UPDATE_GENERATED=1 cargo test -p tidegate-tests --test values -->\n";
+/// In the schema, since a chart around this one may switch it on and off by it, which concerns helm alone.
+const OF_CHARTS_AROUND: &str = "enabled";
 /// In the schema, so that they can be refused with a reason.
 const REFUSED: [&str; 1] = ["controller.scope.namespaceSelector"];
 
@@ -110,13 +112,26 @@ fn the_schema_knows_exactly_what_there_is() {
     let unused = unused();
     // Below a value that is documented as a whole the schema may know more.
     let within = |path: &String| documented.iter().any(|whole| path == whole || path.starts_with(&format!("{whole}.")));
-    let unknown: Vec<_> =
-        schema.iter().filter(|path| !within(path) && !unused.contains(*path) && !REFUSED.contains(&path.as_str())).collect();
+    let unknown: Vec<_> = schema
+        .iter()
+        .filter(|path| !within(path) && !unused.contains(*path) && !REFUSED.contains(&path.as_str()))
+        .filter(|path| *path != OF_CHARTS_AROUND)
+        .collect();
     assert!(unknown.is_empty(), "in the schema alone: {unknown:?}");
     let covered = |path: &String| schema.iter().any(|known| known == path || known.starts_with(&format!("{path}.")));
     let wildcard = |path: &String| path.ends_with(".*");
     let missing: Vec<_> = documented.iter().chain(&unused).filter(|path| !wildcard(path) && !covered(path)).collect();
     assert!(missing.is_empty(), "not in the schema: {missing:?}");
+}
+
+#[test]
+fn no_flag_is_refused_that_there_is() {
+    let unknown: Value = serde_saphyr::from_str(&read("files/unknown-flags.yaml")).unwrap();
+    let unknown: BTreeSet<_> = unknown.as_object().unwrap().keys().map(|flag| format!("--{flag}")).collect();
+    let page = fs::read_to_string(chart("../../docs/cli.md")).unwrap();
+    let there: BTreeSet<_> = page.split_whitespace().filter(|word| word.starts_with("--")).map(str::to_owned).collect();
+    assert!(unknown.len() > 40 && there.contains("--publish-service"), "the flags are not found");
+    assert!(unknown.is_disjoint(&there), "{:?}", unknown.intersection(&there).collect::<Vec<_>>());
 }
 
 #[test]

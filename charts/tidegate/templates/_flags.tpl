@@ -24,13 +24,25 @@
 {{- end -}}
 {{- end -}}
 
+{{/* The flags of extraArgs that say whose addresses go into status, with commas between them. Each rules the others out, and so whatever
+the chart would give. */}}
+{{- define "tidegate.publishing" -}}
+{{- $found := list -}}
+{{- range list "publish-nodes-of" "publish-service" "publish-status-address" -}}
+{{- if hasKey $.Values.controller.extraArgs . }}{{ $found = append $found . }}{{ end -}}
+{{- end -}}
+{{- join "," $found -}}
+{{- end -}}
+
 {{/* The Service whose addresses go into status: namespace/name, or nothing. */}}
 {{- define "tidegate.published" -}}
-{{- $given := hasKey .Values.controller.extraArgs "publish-status-address" -}}
-{{- if and .Values.controller.publishService.enabled (not $given) -}}
+{{- $given := include "tidegate.publishing" . -}}
+{{- $path := .Values.controller.publishService.pathOverride -}}
+{{- if eq $given "publish-service" }}{{ $path = index .Values.controller.extraArgs "publish-service" | toString }}{{ end -}}
+{{- if or (eq $given "publish-service") (and .Values.controller.publishService.enabled (not $given)) -}}
 {{- $own := printf "%s/%s" (include "tidegate.namespace" .) (include "tidegate.controller" .) -}}
-{{- if .Values.controller.publishService.pathOverride -}}
-{{- .Values.controller.publishService.pathOverride | replace "$(POD_NAMESPACE)" (include "tidegate.namespace" .) -}}
+{{- if $path -}}
+{{- $path | replace "$(POD_NAMESPACE)" (include "tidegate.namespace" .) -}}
 {{- else if and .Values.controller.service.enabled .Values.controller.service.external.enabled -}}
 {{- $own -}}
 {{- else if and .Values.controller.service.enabled .Values.controller.service.internal.enabled -}}
@@ -39,24 +51,37 @@
 {{- end -}}
 {{- end -}}
 
-{{/* Pods whose nodes' addresses go into status, since no Service is published: namespace/labels, or nothing. Not with scope: nodes and Pods
-elsewhere are none of its business. */}}
+{{/* Pods whose nodes' addresses go into status, since no Service is published: namespace/labels, or nothing. Not with scope, unless it is
+asked for: nodes and Pods elsewhere are none of its business. */}}
 {{- define "tidegate.published-nodes" -}}
-{{- $given := hasKey .Values.controller.extraArgs "publish-status-address" -}}
-{{- if not (or (include "tidegate.published" .) $given .Values.controller.scope.enabled) -}}
+{{- $given := include "tidegate.publishing" . -}}
+{{- if eq $given "publish-nodes-of" -}}
+{{- index .Values.controller.extraArgs "publish-nodes-of" | toString | replace "$(POD_NAMESPACE)" (include "tidegate.namespace" .) -}}
+{{- else if not (or $given (include "tidegate.published" .) .Values.controller.scope.enabled) -}}
 {{- $labels := list -}}
 {{- range $label, $value := include "tidegate.controller.selector" . | fromYaml }}{{ $labels = append $labels (printf "%s=%v" $label $value) }}{{ end -}}
 {{- printf "%s/%s" (include "tidegate.namespace" .) (join "," $labels) -}}
 {{- end -}}
 {{- end -}}
 
-{{/* How long requests may take to finish: what a Pod has after its hook, less a margin. Nothing where the default fits. */}}
+{{/* How long requests may take to finish: what a Pod has after its hook, less a margin: a third below half a minute, else ten seconds, a
+minute from five minutes on. Nothing where that is the default, 240s. */}}
 {{- define "tidegate.drain-max" -}}
 {{- $pause := dig "preStop" "sleep" "seconds" 0 .Values.controller.lifecycle | int -}}
 {{- $grace := sub (.Values.controller.terminationGracePeriodSeconds | int) $pause -}}
-{{- if lt $grace 250 -}}
-{{- printf "%ds" (ternary (sub $grace 10) (div (mul $grace 2) 3 | max 1) (ge $grace 30) | int) -}}
+{{- if lt $grace 30 -}}
+{{- printf "%ds" (div (mul $grace 2) 3 | max 1) -}}
+{{- else if lt $grace 250 -}}
+{{- printf "%ds" (sub $grace 10) -}}
+{{- else if gt $grace 300 -}}
+{{- printf "%ds" (sub $grace 60) -}}
 {{- end -}}
+{{- end -}}
+
+{{/* Seconds of a duration as Go writes them, which flags are given; 0 of another text. */}}
+{{- define "tidegate.seconds" -}}
+{{- $zero := toDate "2006-01-02" "2000-01-01" -}}
+{{- sub (dateModify (printf "+%v" .) $zero | unixEpoch) (unixEpoch $zero) -}}
 {{- end -}}
 
 {{/* Flags of ingress-nginx that have another name here. */}}
@@ -81,9 +106,9 @@ disable-svc-external-name: disable-external-name
 {{- with include "tidegate.drain-max" . }}{{ $_ := set $flags "drain-max" . }}{{ end -}}
 {{- $http := include "tidegate.http-port" . | int -}}
 {{- $https := include "tidegate.https-port" . | int -}}
-{{- if ne $http 8080 }}{{ $_ := set $flags "http" (printf "[::]:%d" $http) }}{{ end -}}
-{{- if ne $https 8443 }}{{ $_ := set $flags "https" (printf "[::]:%d" $https) }}{{ end -}}
-{{- if ne (int $controller.metrics.port) 10254 }}{{ $_ := set $flags "health" (printf "[::]:%d" (int $controller.metrics.port)) }}{{ end -}}
+{{- if ne $http 8080 }}{{ $_ := set $flags "http" (printf ":%d" $http) }}{{ end -}}
+{{- if ne $https 8443 }}{{ $_ := set $flags "https" (printf ":%d" $https) }}{{ end -}}
+{{- if ne (int $controller.metrics.port) 10254 }}{{ $_ := set $flags "health" (printf ":%d" (int $controller.metrics.port)) }}{{ end -}}
 {{- if not $controller.hostNetwork -}}
 {{- $ports := ternary $controller.hostPort.ports $controller.service.ports $controller.hostPort.enabled -}}
 {{- $_ := set $flags "public-http-port" (toString (int $ports.http)) -}}
@@ -175,29 +200,4 @@ capabilities:
 {{- $hooks := deepCopy .Values.controller.lifecycle -}}
 {{- if has "/wait-shutdown" (dig "preStop" "exec" "command" list $hooks) }}{{ $hooks = omit $hooks "preStop" }}{{ end -}}
 {{- if $hooks }}{{ toYaml $hooks }}{{ end -}}
-{{- end -}}
-
-{{/* Refuses what would be dangerous to pass over. */}}
-{{- define "tidegate.refuse" -}}
-{{- if or .Values.tcp .Values.udp -}}
-{{- fail "tcp and udp: Tidegate does not forward TCP or UDP ports yet; leave these values empty" -}}
-{{- end -}}
-{{- if contains "ingress-nginx/controller" (include "tidegate.image" (list . .Values.controller.image "" "")) -}}
-{{- fail "controller.image: it names ingress-nginx's image; take registry, image, repository, tag and digest out" -}}
-{{- end -}}
-{{- if get .Values.controller.scope "namespaceSelector" -}}
-{{- fail "controller.scope.namespaceSelector: namespaces cannot be selected by label; name them in controller.scope.namespace, with commas between them" -}}
-{{- end -}}
-{{- range list "block-cidrs" "block-referers" "block-user-agents" "denylist-source-range" "enable-modsecurity" "global-auth-url" "whitelist-source-range" -}}
-{{- $value := toString (get $.Values.controller.config .) -}}
-{{- if not (or (eq $value "") (eq $value "false")) -}}
-{{- fail (printf "controller.config.%s: it protects something, and Tidegate does not support it yet; take it away to serve without this protection" .) -}}
-{{- end -}}
-{{- end -}}
-{{- if and .Values.rbac.scope (not .Values.controller.scope.enabled) -}}
-{{- fail "rbac.scope: a Role cannot give the rights to watch every namespace; set controller.scope.enabled too" -}}
-{{- end -}}
-{{- if and .Values.defaultBackend.enabled .Values.controller.scope.enabled (not (has (include "tidegate.namespace" .) (splitList "," (include "tidegate.watched" .)))) -}}
-{{- fail (printf "defaultBackend.enabled: the default backend is in the namespace %s, which controller.scope.namespace leaves out" (include "tidegate.namespace" .)) -}}
-{{- end -}}
 {{- end -}}

@@ -89,8 +89,8 @@
 {{- if and $watched (not .Values.rbac.scope) (not (has "default" $watched)) -}}
 {{- $_ := set $roles "default" (list (get $roles "default") (include "tidegate.rules.events" .) | compact | join "\n") -}}
 {{- end -}}
-{{- if include "tidegate.published-nodes" . -}}
-{{- $_ := set $roles $own (list (get $roles $own) (include "tidegate.rules.pods" .) | join "\n") -}}
+{{- with (splitn "/" 2 (include "tidegate.published-nodes" .))._0 -}}
+{{- $_ := set $roles . (list (get $roles .) (include "tidegate.rules.pods" $) | compact | join "\n") -}}
 {{- end -}}
 {{- toYaml $roles -}}
 {{- end -}}

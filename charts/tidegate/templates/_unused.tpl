@@ -24,3 +24,34 @@
 {{- end -}}
 {{- end -}}
 {{- end -}}
+
+{{/* Values that were given and that others keep from having an effect, a line each. */}}
+{{- define "tidegate.overruled" -}}
+{{- $controller := .Values.controller -}}
+{{- $metrics := $controller.metrics -}}
+{{- range list "serviceMonitor" "prometheusRule" }}
+{{- if and (get $metrics .).enabled (not $metrics.enabled) }}
+  - controller.metrics.{{ . }}.enabled (takes controller.metrics.enabled)
+{{- end }}
+{{- end }}
+{{- if and $metrics.enabled $metrics.serviceMonitor.enabled (not $metrics.service.enabled) }}
+  - controller.metrics.serviceMonitor.enabled (finds Pods through controller.metrics.service alone, which is not enabled)
+{{- end }}
+{{- $daemons := eq $controller.kind "DaemonSet" }}
+{{- if and $daemons $controller.autoscaling.enabled }}
+  - controller.autoscaling.enabled (a DaemonSet has a Pod on every node)
+{{- end }}
+{{- if and (ne (int $controller.replicaCount) 1) (or $daemons $controller.autoscaling.enabled) }}
+  - controller.replicaCount ({{ ternary "a DaemonSet has a Pod on every node" "controller.autoscaling decides" $daemons }})
+{{- end }}
+{{- if and $daemons (not (kindIs "invalid" $controller.maxUnavailable)) }}
+  - controller.maxUnavailable (no budget is made for a DaemonSet)
+{{- end }}
+{{- if not $controller.containerSecurityContext }}
+{{- range list "runAsUser" "runAsGroup" "runAsNonRoot" }}
+{{- if hasKey $controller.podSecurityContext . }}
+  - controller.podSecurityContext.{{ . }} (the container has that of controller.image)
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end -}}

@@ -38,7 +38,7 @@ impl Lookout {
     pub async fn open(options: &LookOptions) -> anyhow::Result<Self> {
         flags::check_watched(&options.served.defaults, &options.source.watch_namespace)?;
         let tickets = SessionTickets::new().context("cannot make keys for TLS tickets")?;
-        let places = [DEFAULT_HTTP, DEFAULT_HTTPS].map(ListenAddress::Default);
+        let places = [DEFAULT_HTTP, DEFAULT_HTTPS].map(ListenAddress::All);
         let mut translation = flags::translation(&options.served, places, certificate::default_certificate()?, tickets)?;
         for listener in &mut translation.listeners {
             // As where it listens, redirects lead to where `serve` without flags would.

@@ -16,7 +16,7 @@ use crate::explain;
 #[derive(Debug, Clone, Args)]
 pub struct LookOptions {
     /// Ask the instance that has its admin pages at this address; what counts is what it was started with
-    #[arg(long, env = "TIDEGATE_ADMIN", value_name = "ADDR", value_parser = value::address, help_heading = "Source")]
+    #[arg(long, env = "TIDEGATE_ADMIN", value_name = "ADDR", value_parser = value::peer, help_heading = "Source")]
     pub admin: Option<SocketAddr>,
     /// Manifests or a cluster.
     #[command(flatten)]
@@ -160,7 +160,7 @@ impl FromStr for Side {
             _ if text.is_empty() => Err(InvalidValue::new("give a directory or file of manifests, cluster, cluster:CONTEXT or admin:ADDR")),
             Some(("cluster", "")) => Err(InvalidValue::new("give cluster, or cluster:CONTEXT with the name of a context")),
             Some(("cluster", context)) => Ok(Self::Cluster(Some(context.to_owned()))),
-            Some(("admin", address)) => value::address(address).map(Self::Instance),
+            Some(("admin", address)) => value::peer(address).map(Self::Instance),
             Some(_) | None => Ok(Self::Manifests(text.into())),
         }
     }

@@ -1,6 +1,5 @@
 //! The flags of `tidegate serve`, grouped as `--help` shows them.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,8 +8,9 @@ use clap::{ArgAction, Args, ValueEnum};
 use tidegate_proxy::observe::HostSeries;
 use tidegate_proxy::settings::{AccessLog, LogFormat};
 
+use super::ListenAddress;
 use super::ServedOptions;
-use super::value::{self, ListenAddress, NamespacedName, PodSelector, ServiceReference};
+use super::value::{self, NamespacedName, PodSelector, ServiceReference};
 use crate::metrics::Budget;
 
 /// Port of the http listener where none is given.
@@ -77,18 +77,19 @@ pub struct SourceOptions {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Listen")]
 pub struct ListenOptions {
-    /// Address for http; port 0 lets the system choose [default: [::]:8080]
-    #[arg(long, env = "TIDEGATE_HTTP", value_name = "ADDR", value_parser = value::address)]
-    http: Option<SocketAddr>,
-    /// Address for https [default: [::]:8443]
-    #[arg(long, env = "TIDEGATE_HTTPS", value_name = "ADDR", value_parser = value::address)]
-    https: Option<SocketAddr>,
-    /// Address for /healthz, /livez, /readyz and /metrics [default: [::]:10254]
-    #[arg(long, env = "TIDEGATE_HEALTH", value_name = "ADDR", value_parser = value::address)]
-    health: Option<SocketAddr>,
+    /// Address for http: IP:PORT, or :PORT for all addresses of IPv6 and IPv4, or of IPv4 alone where there is no IPv6. Port 0 lets the
+    /// system choose
+    #[arg(long, env = "TIDEGATE_HTTP", value_name = "ADDR", default_value_t = ListenAddress::All(DEFAULT_HTTP))]
+    pub http: ListenAddress,
+    /// Address for https, as that for http
+    #[arg(long, env = "TIDEGATE_HTTPS", value_name = "ADDR", default_value_t = ListenAddress::All(DEFAULT_HTTPS))]
+    pub https: ListenAddress,
+    /// Address for /healthz, /livez, /readyz and /metrics, as that for http
+    #[arg(long, env = "TIDEGATE_HEALTH", value_name = "ADDR", default_value_t = ListenAddress::All(DEFAULT_HEALTH))]
+    pub health: ListenAddress,
     /// Address for the table, diagnostics, endpoints and certificates (without keys) as JSON. Whoever reaches it reads them
-    #[arg(long, env = "TIDEGATE_ADMIN", value_name = "ADDR", default_value = "127.0.0.1:10246", value_parser = value::address)]
-    pub admin: SocketAddr,
+    #[arg(long, env = "TIDEGATE_ADMIN", value_name = "ADDR", default_value = "127.0.0.1:10246")]
+    pub admin: ListenAddress,
     /// The ports that clients see.
     #[command(flatten)]
     pub public: PublicPorts,
@@ -271,26 +272,6 @@ fn access_log(text: &str) -> Result<AccessLog, String> {
         "off" => Ok(AccessLog::Off),
         "-" => Ok(AccessLog::Stdout),
         path => Ok(AccessLog::File(path.into())),
-    }
-}
-
-impl ListenOptions {
-    /// Returns where http is listened on.
-    #[must_use]
-    pub fn http(&self) -> ListenAddress {
-        self.http.map_or(ListenAddress::Default(DEFAULT_HTTP), ListenAddress::Given)
-    }
-
-    /// Returns where https is listened on.
-    #[must_use]
-    pub fn https(&self) -> ListenAddress {
-        self.https.map_or(ListenAddress::Default(DEFAULT_HTTPS), ListenAddress::Given)
-    }
-
-    /// Returns where health and metrics are listened on.
-    #[must_use]
-    pub fn health(&self) -> ListenAddress {
-        self.health.map_or(ListenAddress::Default(DEFAULT_HEALTH), ListenAddress::Given)
     }
 }
 

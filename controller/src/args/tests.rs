@@ -1,6 +1,5 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::CommandFactory as _;
@@ -26,10 +25,10 @@ fn the_definition_of_the_command_line_is_consistent() {
 #[test]
 fn defaults_are_as_documented() {
     let options = serve("");
-    assert_eq!(options.listen.http(), ListenAddress::Default(8080));
-    assert_eq!(options.listen.https(), ListenAddress::Default(8443));
-    assert_eq!(options.listen.health(), ListenAddress::Default(10254));
-    assert_eq!(options.listen.admin, "127.0.0.1:10246".parse::<SocketAddr>().unwrap());
+    assert_eq!(options.listen.http, ListenAddress::All(8080));
+    assert_eq!(options.listen.https, ListenAddress::All(8443));
+    assert_eq!(options.listen.health, ListenAddress::All(10254));
+    assert_eq!(options.listen.admin, ListenAddress::One("127.0.0.1:10246".parse().unwrap()));
     assert_eq!(options.classes.controller_name, ["tidegate.dev/ingress-controller"]);
     assert_eq!(options.process.drain_min(), Duration::from_secs(10));
     assert_eq!(options.process.drain_max, Duration::from_secs(240));

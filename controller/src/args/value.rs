@@ -1,7 +1,7 @@
 //! Values of flags: each a type with its own reader and its own words for what is wrong.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -16,35 +16,6 @@ impl InvalidValue {
     /// Makes one that says what would be right.
     pub(super) fn new(text: &str) -> Self {
         Self(text.to_owned())
-    }
-}
-
-/// An address to listen on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ListenAddress {
-    /// Nobody asked for one: all addresses of both families on this port; all of IPv4 on a host without IPv6.
-    Default(u16),
-    /// This one.
-    Given(SocketAddr),
-}
-
-impl ListenAddress {
-    /// Returns the address to bind first.
-    #[must_use]
-    pub fn address(self) -> SocketAddr {
-        match self {
-            Self::Default(port) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)),
-            Self::Given(address) => address,
-        }
-    }
-
-    /// Returns the address for a host without IPv6; `None` where the address was asked for.
-    #[must_use]
-    pub fn without_ipv6(self) -> Option<SocketAddr> {
-        match self {
-            Self::Default(port) => Some(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))),
-            Self::Given(_) => None,
-        }
     }
 }
 
@@ -167,11 +138,11 @@ pub(super) fn controller_name(text: &str) -> Result<String, InvalidValue> {
     }
 }
 
-/// Reads `IP:PORT`; `:PORT` stands for all addresses.
-pub(super) fn address(text: &str) -> Result<SocketAddr, InvalidValue> {
+/// Reads `IP:PORT`, where somebody listens; `:PORT` stands for this host, since who listens on all addresses listens there.
+pub(super) fn peer(text: &str) -> Result<SocketAddr, InvalidValue> {
     let port = text.strip_prefix(':').and_then(|port| port.parse().ok());
-    let all = port.map(|port| SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)));
-    all.or_else(|| text.parse().ok()).ok_or_else(|| InvalidValue("give IP:PORT, such as 0.0.0.0:8080 or [::]:8080".to_owned()))
+    let here = port.map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+    here.or_else(|| text.parse().ok()).ok_or_else(|| InvalidValue("give IP:PORT, such as 127.0.0.1:10246, or :PORT".to_owned()))
 }
 
 /// Reads a network, or an address that stands for itself. Kept as text in its normal form.
@@ -228,11 +199,11 @@ mod tests {
     }
 
     #[test]
-    fn an_address_may_leave_out_the_host() {
-        assert_eq!(address(":80").unwrap(), "[::]:80".parse().unwrap());
-        assert_eq!(address("127.0.0.1:0").unwrap(), "127.0.0.1:0".parse().unwrap());
+    fn a_port_alone_is_asked_on_this_host() {
+        assert_eq!(peer(":10246").unwrap(), "127.0.0.1:10246".parse().unwrap());
+        assert_eq!(peer("[::1]:10246").unwrap(), "[::1]:10246".parse().unwrap());
         for text in ["80", "localhost:80", "[::]", "1.2.3.4", ":70000"] {
-            assert!(address(text).is_err(), "{text}");
+            assert!(peer(text).is_err(), "{text}");
         }
     }
 
@@ -254,11 +225,5 @@ mod tests {
         for text in ["203.0.113", "203.0.113.7:80", "a b", "", "LB.example.com"] {
             assert!(status_address(text).is_err(), "{text}");
         }
-    }
-
-    #[test]
-    fn only_the_default_address_gives_way_on_a_host_without_ipv6() {
-        assert_eq!(ListenAddress::Default(8080).without_ipv6(), Some("0.0.0.0:8080".parse().unwrap()));
-        assert_eq!(ListenAddress::Given("[::]:8080".parse().unwrap()).without_ipv6(), None);
     }
 }

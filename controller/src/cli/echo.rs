@@ -9,11 +9,11 @@ mod steer;
 mod websocket;
 
 use std::convert::Infallible;
-use std::net::{Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -25,6 +25,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
+use crate::args::ListenAddress;
+
 /// How long an accept loop rests when the system has no descriptor to give.
 const ACCEPT_REST: Duration = Duration::from_millis(50);
 
@@ -32,9 +34,9 @@ const ACCEPT_REST: Duration = Duration::from_millis(50);
 #[derive(Debug, Clone)]
 pub struct EchoOptions {
     /// Where it listens, in clear text; port 0 lets the system choose.
-    pub listen: Vec<SocketAddr>,
+    pub listen: Vec<ListenAddress>,
     /// Where it listens with TLS under a self-signed certificate made at start; port 0 lets the system choose.
-    pub tls: Vec<SocketAddr>,
+    pub tls: Vec<ListenAddress>,
     /// What it calls itself in its answers.
     pub name: Arc<str>,
 }
@@ -42,7 +44,7 @@ pub struct EchoOptions {
 impl From<crate::args::EchoOptions> for EchoOptions {
     fn from(mut given: crate::args::EchoOptions) -> Self {
         if given.listen.is_empty() && given.tls.is_empty() {
-            given.listen.push(SocketAddr::from((Ipv6Addr::UNSPECIFIED, 8080)));
+            given.listen.push(ListenAddress::All(8080));
         }
         let host = || std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_else(|_| "echo".to_owned());
         Self { listen: given.listen, tls: given.tls, name: given.name.unwrap_or_else(host).trim().into() }
@@ -72,11 +74,14 @@ impl EchoServer {
     ///
     /// # Errors
     /// One cannot be bound; the message names it.
-    pub async fn bind(options: &EchoOptions) -> anyhow::Result<Self> {
+    pub fn bind(options: &EchoOptions) -> anyhow::Result<Self> {
         let mut server = Self { name: Arc::clone(&options.name), plain: Vec::new(), tls: Vec::new() };
         for (addresses, listeners) in [(&options.listen, &mut server.plain), (&options.tls, &mut server.tls)] {
             for address in addresses {
-                listeners.push(TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?);
+                let bound = address.bind(std::net::TcpListener::bind);
+                let socket = bound.map_err(|(address, error)| anyhow!("cannot listen on {address}: {error}"))?.socket;
+                socket.set_nonblocking(true)?;
+                listeners.push(TcpListener::from_std(socket)?);
             }
         }
         Ok(server)

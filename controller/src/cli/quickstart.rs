@@ -31,8 +31,8 @@ pub(super) async fn run(options: QuickstartOptions) -> anyhow::Result<ExitCode> 
     let ca = example.add_certificates()?;
     let app = App::bind(serve)?;
     for (address, name) in example.backends() {
-        let backend = EchoOptions { listen: vec![address], tls: Vec::new(), name: Arc::from(name) };
-        let server = EchoServer::bind(&backend).await.context("a backend that the EndpointSlices name cannot be started")?;
+        let backend = EchoOptions { listen: vec![address.into()], tls: Vec::new(), name: Arc::from(name) };
+        let server = EchoServer::bind(&backend).context("a backend that the EndpointSlices name cannot be started")?;
         // Backends end with the process: nobody waits for them.
         tokio::spawn(server.serve(std::future::pending()));
     }

@@ -1,5 +1,5 @@
 //! From ingress-nginx to Tidegate and back, by the very commands of docs/migrate.md. ingress-nginx is a chart that renders what its own does
-//! by default, and Pods that answer everything themselves; only its webhook is not there.
+//! by default, and Pods that answer everything themselves; of its webhook only the ports are there.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -18,6 +18,7 @@ use crate::world;
 tidegate_tests::scenarios!("adoption":;
     alone:
     a_release_of_ingress_nginx_becomes_one_of_tidegate_in_place_and_goes_back,
+    a_class_of_another_name_is_taken_over_under_that_name,
     both_run_side_by_side_and_one_of_them_writes_status,
 );
 
@@ -49,18 +50,27 @@ fn command(step: &str) -> anyhow::Result<Vec<String>> {
     Ok(words)
 }
 
+/// Returns a file of the page.
+fn file(name: &str) -> anyhow::Result<&'static str> {
+    let (_, after) = PAGE.split_once(&format!("<!-- file: {name} -->\n```yaml\n")).with_context(|| format!("no file {name}"))?;
+    Ok(after.split_once("```").context("a file without an end")?.0)
+}
+
 /// Does a step of the page, in a directory where its files are.
 async fn does(step: &str, directory: &Path) -> anyhow::Result<()> {
     let mut words = command(step)?;
     ensure!(words.remove(0) == "helm", "the step {step} is not helm's");
     let output = words.iter().position(|word| word == ">").map(|at| words.split_off(at));
     let values = directory.join("values.yaml").to_string_lossy().into_owned();
+    let takeover = directory.join("takeover.yaml");
+    std::fs::write(&takeover, file("takeover.yaml")?)?;
     let chart = helm::chart().to_string_lossy().into_owned();
     for word in &mut words {
         *word = match word.as_str() {
             "charts/tidegate" => chart.clone(),
             "ingress-nginx/ingress-nginx" => nginx(),
             "values.yaml" => values.clone(),
+            "takeover.yaml" => takeover.to_string_lossy().into_owned(),
             _ => continue,
         };
     }
@@ -79,12 +89,13 @@ fn nginx() -> String {
     concat!(env!("CARGO_MANIFEST_DIR"), "/tests/chart/ingress-nginx").to_owned()
 }
 
-async fn install_nginx() -> anyhow::Result<()> {
+/// Installs it, with values besides.
+async fn install_nginx(more: &[&str]) -> anyhow::Result<()> {
     let chart = nginx();
     let arguments = ["install", THEIRS, &chart, "--namespace", THEIRS, "--create-namespace", "--wait", PATIENCE];
     // Values of its users, one of which means nothing here.
     let values = ["--set", "controller.service.annotations.example\\.com/zone=a", "--set", "controller.config.proxy-body-size=8m"];
-    world::helm()?.run(&[&arguments[..], &values[..]].concat()).await?;
+    world::helm()?.run(&[&arguments[..], &values[..], more].concat()).await?;
     Ok(())
 }
 
@@ -95,11 +106,11 @@ async fn remove(release: &str, namespace: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// An Ingress of the class `nginx` for a host of the site's own, which only Tidegate leads to its backend `app-1`.
-async fn shop(site: &Site) -> anyhow::Result<(String, Vec<tidegate_tests::backend::Backend>)> {
+/// An Ingress of a class for a host of the site's own, which only Tidegate leads to its backend `app-1`.
+async fn shop(site: &Site, class: &str) -> anyhow::Result<(String, Vec<tidegate_tests::backend::Backend>)> {
     let host = format!("{}.test", site.namespace);
     let backends = site.service("app", 1).await?;
-    site.apply(&ingress("shop", &[&format!("{host}/ Prefix app")])?.replace("$CLASS", "nginx")).await?;
+    site.apply(&ingress("shop", &[&format!("{host}/ Prefix app")])?.replace("$CLASS", class)).await?;
     Ok((host, backends))
 }
 
@@ -133,8 +144,15 @@ async fn status_becomes(site: &Site, ip: &str) -> anyhow::Result<()> {
     .await
 }
 
+/// Returns the ports of the controller's container, each as its name and number.
+async fn ports(site: &Site) -> anyhow::Result<Vec<String>> {
+    let deployment = of(site, THEIRS, "Deployment", "ingress-nginx-controller").await?;
+    let ports = deployment.data["spec"]["template"]["spec"]["containers"][0]["ports"].as_array().context("no ports")?.clone();
+    Ok(ports.iter().map(|port| format!("{} {}", port["name"].as_str().unwrap_or_default(), port["containerPort"])).collect())
+}
+
 /// Returns the uids of what must stay the same objects.
-async fn kept(site: &Site) -> anyhow::Result<Vec<Option<String>>> {
+async fn kept(site: &Site, class: &str) -> anyhow::Result<Vec<Option<String>>> {
     let mut uids = Vec::new();
     for (kind, name) in [
         ("Deployment", "ingress-nginx-controller"),
@@ -142,7 +160,7 @@ async fn kept(site: &Site) -> anyhow::Result<Vec<Option<String>>> {
         ("ServiceAccount", "ingress-nginx"),
         ("ClusterRole", "ingress-nginx"),
         ("Role", "ingress-nginx"),
-        ("IngressClass", "nginx"),
+        ("IngressClass", class),
     ] {
         uids.push(of(site, THEIRS, kind, name).await?.metadata.uid);
     }
@@ -150,32 +168,36 @@ async fn kept(site: &Site) -> anyhow::Result<Vec<Option<String>>> {
 }
 
 async fn a_release_of_ingress_nginx_becomes_one_of_tidegate_in_place_and_goes_back(site: &Site) -> anyhow::Result<()> {
-    let (host, _app) = shop(site).await?;
+    let (host, _app) = shop(site, "nginx").await?;
     let directory = tempfile::tempdir()?;
     forget_crds(site).await?;
     let tried = async {
-        install_nginx().await?;
+        install_nginx(&[]).await?;
         let front = address(site, THEIRS, "ingress-nginx-controller").await?;
         answers(&host, front, "ingress-nginx").await?;
         // Its replicas' Lease, which no release has made.
         let lease = "apiVersion: coordination.k8s.io/v1\nkind: Lease\nmetadata: {name: ingress-nginx-leader, namespace: ingress-nginx}\n\
             spec: {holderIdentity: ingress-nginx-controller-0, leaseDurationSeconds: 5}";
         site.apply(lease).await?;
-        let before = kept(site).await?;
+        let before = kept(site, "nginx").await?;
         does("values", directory.path()).await?;
         does("take over", directory.path()).await?;
         answers(&host, front, "app-1").await?;
-        ensure!(kept(site).await? == before, "objects were made anew");
+        ensure!(kept(site, "nginx").await? == before, "objects were made anew");
         ensure!(address(site, THEIRS, "ingress-nginx-controller").await? == front, "the address changed");
         let service = of(site, THEIRS, "Service", "ingress-nginx-controller").await?;
         ensure!(service.metadata.annotations.unwrap_or_default().contains_key("example.com/zone"), "their values are lost");
         ensure!(of(site, THEIRS, "ConfigMap", "ingress-nginx-controller").await.is_err(), "their ConfigMap stayed");
+        ensure!(of(site, THEIRS, "Service", "ingress-nginx-controller-admission").await.is_err(), "their webhook's Service stayed");
+        // Theirs has 8443 for its webhook; entries are told apart by their numbers.
+        ensure!(ports(site).await? == ["http 8080", "https 8443"], "{:?}", ports(site).await?);
         status_becomes(site, &front.ip().to_string()).await?;
         let holder = of(site, THEIRS, "Lease", "ingress-nginx-leader").await?.data["spec"]["holderIdentity"].to_string();
         ensure!(!holder.contains("controller-0\""), "the Lease was not taken over: {holder}");
         does("go back", directory.path()).await?;
         answers(&host, front, "ingress-nginx").await?;
-        ensure!(kept(site).await? == before, "objects were made anew");
+        ensure!(ports(site).await? == ["http 80", "https 443", "webhook 8443"], "{:?}", ports(site).await?);
+        ensure!(kept(site, "nginx").await? == before, "objects were made anew");
         anyhow::Ok(())
     }
     .await;
@@ -184,12 +206,35 @@ async fn a_release_of_ingress_nginx_becomes_one_of_tidegate_in_place_and_goes_ba
     shown
 }
 
-async fn both_run_side_by_side_and_one_of_them_writes_status(site: &Site) -> anyhow::Result<()> {
-    let (host, _app) = shop(site).await?;
+async fn a_class_of_another_name_is_taken_over_under_that_name(site: &Site) -> anyhow::Result<()> {
+    let (host, _app) = shop(site, "public").await?;
     let directory = tempfile::tempdir()?;
     forget_crds(site).await?;
     let tried = async {
-        install_nginx().await?;
+        let class = ["--set", "controller.ingressClass=public", "--set", "controller.ingressClassResource.name=public"];
+        let controller = ["--set", "controller.ingressClassResource.controllerValue=k8s.io/public-nginx"];
+        install_nginx(&[&class[..], &controller[..]].concat()).await?;
+        let front = address(site, THEIRS, "ingress-nginx-controller").await?;
+        let before = kept(site, "public").await?;
+        does("values", directory.path()).await?;
+        does("take over", directory.path()).await?;
+        answers(&host, front, "app-1").await?;
+        ensure!(kept(site, "public").await? == before, "objects were made anew");
+        ensure!(of(site, "", "IngressClass", "nginx").await.is_err(), "another class was made");
+        status_becomes(site, &front.ip().to_string()).await
+    }
+    .await;
+    let shown = tried.map_err(|error| error.context(world::world().map_or_else(|_| String::new(), |world| world.kubelet.logs(THEIRS))));
+    remove(THEIRS, THEIRS).await?;
+    shown
+}
+
+async fn both_run_side_by_side_and_one_of_them_writes_status(site: &Site) -> anyhow::Result<()> {
+    let (host, _app) = shop(site, "nginx").await?;
+    let directory = tempfile::tempdir()?;
+    forget_crds(site).await?;
+    let tried = async {
+        install_nginx(&[]).await?;
         let theirs = address(site, THEIRS, "ingress-nginx-controller").await?;
         // Its controller's address, written as it would write it.
         let status = serde_json::json!({ "status": { "loadBalancer": { "ingress": [{ "ip": theirs.ip() }] } } });

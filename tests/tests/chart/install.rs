@@ -8,6 +8,7 @@ use tidegate_tests::backend::Backend;
 use tidegate_tests::client::Ask;
 use tidegate_tests::helm;
 use tidegate_tests::load::Load;
+use tidegate_tests::object;
 use tidegate_tests::site::{Site, ingress};
 use tidegate_tests::tls::TestCertificate;
 use tidegate_tests::wait;
@@ -76,12 +77,22 @@ const PAGES: [(&str, &str); 3] = [
 async fn the_commands_of_the_pages_install_it(site: &Site) -> anyhow::Result<()> {
     let chart = helm::chart().to_string_lossy().into_owned();
     for (page, text) in PAGES {
+        let text = text.replace("\\\n", " ");
         let command = text.lines().find_map(|line| line.strip_prefix("helm ")).with_context(|| format!("{page} has no command of helm"))?;
         let words = command.split_whitespace().map(|word| if word == "charts/tidegate" { chart.as_str() } else { word });
         forget_crds(site).await?;
         let installed = world::helm()?.run(&words.collect::<Vec<_>>()).await.with_context(|| page);
+        let image = object::get(&site.cluster()?.client(), "tidegate", "Deployment", "tidegate-controller").await.map(|deployment| {
+            deployment.data["spec"]["template"]["spec"]["containers"][0]["image"].as_str().unwrap_or_default().to_owned()
+        });
         world::helm()?.run(&["uninstall", "tidegate", "--namespace=tidegate", "--wait", "--ignore-not-found", "--timeout=90s"]).await?;
         ensure!(installed?.contains("STATUS: deployed"), "{page}");
+        // It is the one that the page has pushed.
+        let image = image?;
+        for line in text.lines().filter(|line| line.starts_with("skopeo copy ") || line.starts_with("podman push ")) {
+            let pushed = line.rsplit(' ').next().unwrap_or_default().trim_start_matches("docker://");
+            ensure!(pushed == image, "{page}: {pushed} is pushed, and {image} is run");
+        }
     }
     Ok(())
 }
@@ -200,9 +211,7 @@ async fn a_node_is_drained_while_a_pod_stays_and_no_request_fails(site: &Site) -
 
 async fn without_any_right_in_the_cluster_the_class_that_a_flag_names_is_served(site: &Site) -> anyhow::Result<()> {
     let shop = shop(site).await?;
-    let values =
-        ["controller.scope.enabled=true", "rbac.scope=true", "crds.enabled=false", "controller.ingressClassResource.enabled=false"];
-    Release::with(site, &values, async |release| {
+    Release::with(site, &["controller.scope.enabled=true", "rbac.scope=true"], async |release| {
         let cluster_wide =
             site.cluster()?.kubectl(&["get", "clusterroles,clusterrolebindings,ingressclasses,crds", "--output=name"]).await?;
         ensure!(!cluster_wide.contains("tidegate"), "something is cluster-wide: {cluster_wide}");

@@ -7,6 +7,7 @@
 #![expect(clippy::indexing_slicing, reason = "a test may panic; JSON is indexed without one")]
 
 mod adoption;
+mod arguments;
 mod ends;
 mod install;
 mod notes;
@@ -51,7 +52,7 @@ fn main() -> anyhow::Result<ExitCode> {
 
 /// Makes what needs the machine's own network. `None` if the run is to do without a cluster.
 fn outside() -> anyhow::Result<Option<Vec<(&'static str, String)>>> {
-    let Assets::Directory(assets) = assets::find()? else { return Ok(None) };
+    let Assets::Directory(assets) = assets::find_with_controllers()? else { return Ok(None) };
     let helm = assets::helm()?.context("no helm")?;
     let text = |path: PathBuf| path.into_os_string().into_string().ok().context("a path is not UTF-8");
     Ok(Some(vec![("KUBEBUILDER_ASSETS", text(assets)?), ("TIDEGATE_TEST_HELM", text(helm)?), ("TIDEGATE_BINARY", text(binary::path()?)?)]))
@@ -70,5 +71,5 @@ fn inside(arguments: &Arguments, directory: &Path) -> anyhow::Result<ExitCode> {
 }
 
 fn all() -> Vec<Scenario> {
-    [rendered::all(), refusals::all(), notes::all(), played::all(), install::all(), adoption::all(), ends::all()].concat()
+    [rendered::all(), arguments::all(), refusals::all(), notes::all(), played::all(), install::all(), adoption::all(), ends::all()].concat()
 }

@@ -5,10 +5,12 @@ use serde_json::{Value, json};
 use tidegate_tests::helm;
 use tidegate_tests::site::Site;
 
+use crate::rendered::operator_kinds;
 use crate::world;
 
 tidegate_tests::scenarios!("notes":
     values_without_effect_are_named_and_none_else,
+    values_that_others_overrule_are_named,
     every_value_of_ingress_nginx_that_means_nothing_here_is_named,
     what_is_done_otherwise_than_asked_is_said,
 );
@@ -57,6 +59,33 @@ async fn values_without_effect_are_named_and_none_else(_: &Site) -> anyhow::Resu
     Ok(())
 }
 
+async fn values_that_others_overrule_are_named(site: &Site) -> anyhow::Result<()> {
+    operator_kinds(site).await?;
+    let on = json!({ "enabled": true });
+    let cases = [
+        (json!({ "metrics": { "serviceMonitor": on } }), vec!["controller.metrics.serviceMonitor.enabled"]),
+        (json!({ "metrics": { "prometheusRule": on } }), vec!["controller.metrics.prometheusRule.enabled"]),
+        (
+            json!({ "metrics": { "enabled": true, "serviceMonitor": on, "service": { "enabled": false } } }),
+            vec!["controller.metrics.serviceMonitor.enabled"],
+        ),
+        (json!({ "metrics": { "enabled": true, "serviceMonitor": on, "prometheusRule": on } }), vec![]),
+        (
+            json!({ "kind": "DaemonSet", "replicaCount": 3, "autoscaling": on, "maxUnavailable": 0 }),
+            vec!["controller.autoscaling.enabled", "controller.replicaCount", "controller.maxUnavailable"],
+        ),
+        (json!({ "replicaCount": 3, "autoscaling": on }), vec!["controller.replicaCount"]),
+        (json!({ "replicaCount": 3, "maxUnavailable": 1 }), vec![]),
+        (json!({ "podSecurityContext": { "runAsUser": 7, "fsGroup": 7 } }), vec!["controller.podSecurityContext.runAsUser"]),
+        (json!({ "podSecurityContext": { "runAsUser": 7 }, "containerSecurityContext": { "readOnlyRootFilesystem": true } }), vec![]),
+    ];
+    for (controller, wanted) in cases {
+        let said = notes(&json!({ "controller": controller })).await?;
+        ensure!(named(&said) == wanted, "{controller}: {said}");
+    }
+    Ok(())
+}
+
 async fn every_value_of_ingress_nginx_that_means_nothing_here_is_named(_: &Site) -> anyhow::Result<()> {
     let list: Value = serde_saphyr::from_str(&std::fs::read_to_string(helm::chart().join("files/unused-values.yaml"))?)?;
     let mut values = json!({});
@@ -90,6 +119,14 @@ async fn what_is_done_otherwise_than_asked_is_said(_: &Site) -> anyhow::Result<(
             "the status of Ingresses gets no address unless",
         ),
         (json!({ "controller": { "scope": { "enabled": true, "namespace": "team-a,team-b" } } }), "in team-a, team-b"),
+        (
+            json!({ "controller": { "scope": { "enabled": true }, "ingressClass": "edge" }, "rbac": { "scope": true } }),
+            "the class \"edge\" in ingress.",
+        ),
+        (
+            json!({ "controller": { "scope": { "enabled": true } }, "rbac": { "scope": true } }),
+            "neither the IngressClass nor the definitions of custom resources",
+        ),
     ];
     let plain = notes(&json!({})).await?;
     for (values, wanted) in cases {

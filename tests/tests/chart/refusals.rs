@@ -72,6 +72,30 @@ async fn what_would_fail_open_or_is_not_there_is_refused_with_a_reason(_: &Site)
             &["defaultBackend.enabled=true", "controller.scope.enabled=true", "controller.scope.namespace=elsewhere"],
             "which controller.scope.namespace leaves out",
         ),
+        (
+            &["controller.extraArgs.http=:81"],
+            "controller.extraArgs.http: ports, probes and rights would not follow it; set controller.containerPort.http",
+        ),
+        (&["controller.extraArgs.https=:444"], "set controller.containerPort.https instead"),
+        (&["controller.extraArgs.health=:9000"], "set controller.metrics.port instead"),
+        (&["controller.extraArgs.election-lease=a/b"], "set controller.electionID instead"),
+        (&["controller.extraArgs.watch-namespace=a"], "set controller.scope instead"),
+        (&["controller.extraArgs.enable-ssl-passthrough="], "enable-ssl-passthrough: Tidegate has no such flag; take it out"),
+        (&["controller.extraArgs.healthz-port=10254"], "healthz-port: Tidegate has no such flag; set controller.metrics.port instead"),
+        (
+            &["controller.extraArgs.publish-service=a/b", "controller.extraArgs.publish-status-address=192.0.2.1"],
+            "controller.extraArgs: publish-service and publish-status-address exclude each other",
+        ),
+        (
+            &["controller.scope.enabled=true", "rbac.scope=true", "controller.extraArgs.publish-nodes-of=a/b=c"],
+            "controller.extraArgs.publish-nodes-of: rbac.scope leaves out",
+        ),
+        (&["controller.extraArgs.drain-min=4m1s"], "drain-min: 4m1s is longer than --drain-max, which is 240s"),
+        (&["controller.extraArgs.drain-min=20s", "controller.extraArgs.drain-max=15s"], "longer than --drain-max, which is 15s"),
+        (
+            &["controller.extraArgs.drain-min=50s", "controller.terminationGracePeriodSeconds=40"],
+            "which is 30s; raise controller.terminationGracePeriodSeconds",
+        ),
     ];
     for (set, reason) in cases {
         let said = said(set).await?;

@@ -15,6 +15,7 @@ use crate::world;
 
 tidegate_tests::scenarios!("rendered":
     every_case_is_as_its_golden_and_lints_and_is_taken_by_the_api_server,
+    a_chart_around_it_switches_it_on_and_off,
     the_crds_stay_on_uninstall_unless_values_say_otherwise,
     pods_pass_the_restricted_standard_and_those_on_the_nodes_network_do_not,
 );
@@ -48,9 +49,7 @@ fn without_sources(rendered: &str) -> String {
 
 async fn every_case_is_as_its_golden_and_lints_and_is_taken_by_the_api_server(site: &Site) -> anyhow::Result<()> {
     let (helm, update) = (world::helm()?, std::env::var_os("UPDATE_GOLDENS").is_some());
-    // Kinds of the Prometheus operator, whose fields nobody here can judge.
-    site.apply(&operator_kind("ServiceMonitor", "servicemonitors")).await?;
-    site.apply(&operator_kind("PrometheusRule", "prometheusrules")).await?;
+    operator_kinds(site).await?;
     let mut wrong = Vec::new();
     for (name, values) in cases()? {
         helm.run(&["lint", "--strict", "--quiet", &helm::chart().to_string_lossy(), "--values", &values.to_string_lossy()])
@@ -76,6 +75,32 @@ async fn every_case_is_as_its_golden_and_lints_and_is_taken_by_the_api_server(si
         }
     }
     ensure!(wrong.is_empty(), "{}\nUPDATE_GOLDENS=1 writes goldens anew", wrong.join("\n"));
+    Ok(())
+}
+
+async fn a_chart_around_it_switches_it_on_and_off(_: &Site) -> anyhow::Result<()> {
+    let directory = tempfile::tempdir()?;
+    let around = directory.path();
+    let dependency = format!("{{name: tidegate, version: {}, condition: tidegate.enabled}}", env!("CARGO_PKG_VERSION"));
+    fs::write(around.join("Chart.yaml"), format!("apiVersion: v2\nname: around\nversion: 0.1.0\ndependencies: [{dependency}]\n"))?;
+    fs::create_dir(around.join("charts"))?;
+    std::os::unix::fs::symlink(helm::chart().canonicalize()?, around.join("charts/tidegate"))?;
+    let chart = around.to_string_lossy();
+    for (enabled, rendered) in [("true", true), ("false", false)] {
+        let values = format!("tidegate.enabled={enabled},global.zone=a,tidegate.controller.replicaCount=2");
+        let all = world::helm()?.run(&["template", "edge", &chart, "--namespace=ingress", "--set", &values]).await?;
+        ensure!(all.contains("kind: Deployment") == rendered, "enabled: {enabled}: {all}");
+    }
+    Ok(())
+}
+
+/// Makes the kinds of the Prometheus operator, whose fields nobody here can judge.
+pub(crate) async fn operator_kinds(site: &Site) -> anyhow::Result<()> {
+    for (kind, plural) in [("ServiceMonitor", "servicemonitors"), ("PrometheusRule", "prometheusrules")] {
+        site.apply(&operator_kind(kind, plural)).await?;
+        let definition = format!("crd/{plural}.monitoring.coreos.com");
+        site.cluster()?.kubectl(&["wait", "--for=condition=established", "--timeout=30s", &definition]).await?;
+    }
     Ok(())
 }
 

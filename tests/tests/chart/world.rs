@@ -35,7 +35,12 @@ pub(crate) async fn make(cluster: &Cluster, helm: &Path) -> anyhow::Result<()> {
     let image = |name, instead| anyhow::Ok(Image { name, program: binary::path()?, instead });
     // It answers everything itself, its page of health too.
     let nginx = ["echo", "--listen=[::]:80", "--listen=[::]:10254", "--tls=[::]:443", "--name=ingress-nginx"].map(str::to_owned);
-    let images = vec![image("tidegate/tidegate", None)?, image("registry.k8s.io/ingress-nginx/controller", Some(nginx.to_vec()))?];
+    let images = vec![
+        // As the chart names it, and as the pages do.
+        image("tidegate/tidegate", None)?,
+        image("registry.example.com/tidegate/tidegate", None)?,
+        image("registry.k8s.io/ingress-nginx/controller", Some(nginx.to_vec()))?,
+    ];
     let world = World {
         helm: Helm::new(helm, cluster)?,
         kubelet: Kubelet::start(cluster, &["node-1", "node-2"], images).await?,
