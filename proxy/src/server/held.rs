@@ -241,7 +241,8 @@ mod tests {
         assert!(tokio::time::timeout(std::time::Duration::from_millis(5), more).await.is_err(), "no place");
         let mut all = vec![0; 7 + 2000];
         let (read, written) = tokio::join!(far.read_exact(&mut all), held.write_all(b"end"));
-        (read.unwrap(), written.unwrap());
+        read.unwrap();
+        written.unwrap();
         assert!(all.starts_with(b"ticket aaa") && all.ends_with(b"aaa"));
         assert_eq!(arrived(&mut far).await, "end");
     }
