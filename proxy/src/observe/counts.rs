@@ -17,13 +17,18 @@ pub(super) const CONNECT_BOUNDS_US: [u64; 4] = [5_000, 25_000, 100_000, 1_000_00
 /// Upper bounds of the buckets of response bodies in bytes.
 pub(super) const SIZE_BOUNDS: [u64; 7] = [10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000];
 
-/// How long a request took.
+/// How long a request took, from its head to the end of its response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Times {
-    /// From its head to the end of its response.
-    pub(super) whole: Duration,
-    /// Of the last try at an endpoint; `None` if there was none.
-    pub(super) last_try: Option<TryTimes>,
+pub(super) enum Times {
+    /// It had one try, on a connection that stood already: the try took as long.
+    Plain(Duration),
+    /// The try has to be told apart.
+    Apart {
+        /// How long the request took.
+        whole: Duration,
+        /// How long the last try did; `None` if there was none.
+        last_try: Option<TryTimes>,
+    },
 }
 
 /// How long a try at an endpoint took.
@@ -78,10 +83,9 @@ pub(super) struct CountsRead {
 impl Counts {
     /// Counts a request that has ended.
     pub(super) fn count(&self, times: Times, bytes_in: u64, bytes_out: u64) {
-        if times.is_plain() {
-            self.plain.count(&DURATION_BOUNDS_US, times.whole);
-        } else {
-            self.others.get_or_init(Box::default).count(times);
+        match times {
+            Times::Plain(took) => self.plain.count(&DURATION_BOUNDS_US, took),
+            Times::Apart { whole, last_try } => self.others.get_or_init(Box::default).count(whole, last_try),
         }
         bump(&self.response_sizes, SIZE_BOUNDS.partition_point(|bound| *bound < bytes_out));
         // Most requests have no body.
@@ -116,17 +120,11 @@ impl Counts {
     }
 }
 
-impl Times {
-    /// Whether the whole time is that of one try on a connection that stood already.
-    fn is_plain(self) -> bool {
-        self.last_try.is_some_and(|last| last.whole == self.whole && last.connect == Some(Duration::ZERO))
-    }
-}
-
 impl Others {
-    fn count(&self, times: Times) {
-        self.durations.count(&DURATION_BOUNDS_US, times.whole);
-        let Some(last) = times.last_try else { return };
+    #[cold]
+    fn count(&self, whole: Duration, last_try: Option<TryTimes>) {
+        self.durations.count(&DURATION_BOUNDS_US, whole);
+        let Some(last) = last_try else { return };
         self.tries.count(&DURATION_BOUNDS_US, last.whole);
         if let Some(connect) = last.connect {
             self.connects.count(&CONNECT_BOUNDS_US, connect);
@@ -150,13 +148,6 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
-    impl Times {
-        /// A request of one try on a connection that stood already.
-        pub(in crate::observe) fn plain(whole: Duration) -> Self {
-            Self { whole, last_try: Some(TryTimes { whole, connect: Some(Duration::ZERO) }) }
-        }
-    }
-
     fn read(times: &[Times]) -> CountsRead {
         let counts = Counts::default();
         times.iter().for_each(|times| counts.count(*times, 0, 0));
@@ -168,7 +159,7 @@ mod tests {
     fn a_value_at_a_bound_counts_under_it() {
         let counts = Counts::default();
         for (took, size) in [(5 * MS, 10), (6 * MS, 11), (11_000 * MS, 10_000_001)] {
-            counts.count(Times::plain(took), 0, size);
+            counts.count(Times::Plain(took), 0, size);
         }
         let read = counts.read();
         assert_eq!(read.durations.counts, [1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
@@ -178,11 +169,11 @@ mod tests {
 
     #[test]
     fn a_request_is_told_apart_from_its_last_try_only_where_they_differ() {
-        let times = |last_try| Times { whole: 30 * MS, last_try };
+        let times = |last_try| Times::Apart { whole: 30 * MS, last_try };
         let tried = |whole: u32, connect| times(Some(TryTimes { whole: whole * MS, connect }));
         // Sum of the tries and how many, sum of the times to connect and how many, in milliseconds.
         for (name, times, wanted) in [
-            ("one try on a connection that stood already", Times::plain(30 * MS), (30, 1, 0, 1)),
+            ("one try on a connection that stood already", Times::Plain(30 * MS), (30, 1, 0, 1)),
             ("a connection of its own", tried(30, Some(8 * MS)), (30, 1, 8, 1)),
             ("a second try on a connection that stood already", tried(20, Some(Duration::ZERO)), (20, 1, 0, 1)),
             ("no connection", tried(30, None), (30, 1, 0, 0)),
@@ -194,7 +185,7 @@ mod tests {
             assert_eq!((of_tries.0, of_tries.1, of_connects.0, of_connects.1), wanted, "{name}");
             assert_eq!((read.durations.sum_us, read.durations.total()), (30_000, 1), "{name}");
         }
-        let read = read(&[Times::plain(30 * MS), tried(20, Some(1_001 * MS)), times(None)]);
+        let read = read(&[Times::Plain(30 * MS), tried(20, Some(1_001 * MS)), times(None)]);
         assert_eq!(read.durations.counts, [0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 0]);
         assert_eq!(read.tries.counts, [0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0]);
         assert_eq!(read.connects.counts, [1, 0, 0, 0, 1]);

@@ -315,7 +315,7 @@ mod tests {
     }
 
     fn count(series: &RouteSeries) {
-        series.count(Seen { method: MethodLabel::Get, status: 204 }, Times::plain(Duration::from_millis(7)), 3, 5);
+        series.count(Seen { method: MethodLabel::Get, status: 204 }, Times::Plain(Duration::from_millis(7)), 3, 5);
     }
 
     /// Returns the names of objects with the number of their requests.
@@ -331,7 +331,7 @@ mod tests {
         let (plain, secure) = (metrics.route(of("cart:80")), metrics.route(of("cart:8443")));
         assert!(Arc::ptr_eq(&plain, &secure), "ports are not shown");
         for status in [600, 777, 999] {
-            plain.count(Seen::new(MethodLabel::Get, status), Times::plain(Duration::ZERO), 0, 0);
+            plain.count(Seen::new(MethodLabel::Get, status), Times::Plain(Duration::ZERO), 0, 0);
         }
         let (read, _) = metrics.requests();
         let statuses: Vec<_> = read.iter().map(|counts| (&*counts.status, counts.requests())).collect();

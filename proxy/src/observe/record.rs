@@ -59,8 +59,8 @@ pub struct Record {
 #[derive(Debug, Clone, Copy)]
 struct Try {
     began: Instant,
-    /// How long it took to connect; `None` before it has.
-    connect: Option<Duration>,
+    /// When its connection stood; `None` before it does.
+    connected: Option<Instant>,
 }
 
 /// What only a line of the log needs.
@@ -106,6 +106,13 @@ pub(super) struct Ended<'a> {
     pub(super) bytes_in: u64,
     pub(super) bytes_out: u64,
     pub(super) took: Duration,
+}
+
+impl Try {
+    fn times(self, now: Instant) -> TryTimes {
+        let since = |until: Instant| until.saturating_duration_since(self.began);
+        TryTimes { whole: since(now), connect: self.connected.map(since) }
+    }
 }
 
 impl Record {
@@ -192,7 +199,7 @@ impl Record {
 
     /// Says that an endpoint is tried from `now` on; the try before it, if any, is over.
     pub fn attempt(&mut self, address: SocketAddr, name: &Arc<str>, now: Instant) {
-        self.last_try = Some(Try { began: now, connect: None });
+        self.last_try = Some(Try { began: now, connected: None });
         let bytes = self.bytes_out;
         let Some(details) = &mut self.details else { return };
         close_attempt(&mut details.attempts, now, bytes);
@@ -202,11 +209,11 @@ impl Record {
 
     /// Says that the connection to the endpoint stands, as of `now`.
     pub fn connected(&mut self, now: Instant) {
-        let Some(last) = &mut self.last_try else { return };
-        let took = now.saturating_duration_since(last.began);
-        last.connect = Some(took);
+        if let Some(last) = &mut self.last_try {
+            last.connected = Some(now);
+        }
         if let Some(attempt) = self.details.as_mut().and_then(|details| details.attempts.last_mut()) {
-            attempt.connected = Some(took);
+            attempt.connected = Some(now.saturating_duration_since(attempt.started));
         }
     }
 
@@ -237,6 +244,14 @@ impl Record {
         self.bytes_out += bytes;
     }
 
+    /// Returns what took how long of the request, which ends `now` and took so long; of nearly all there is nothing more to reckon.
+    fn times(&self, now: Instant, took: Duration) -> Times {
+        match self.last_try {
+            Some(last) if last.began == self.started && last.connected == Some(self.started) => Times::Plain(took),
+            last => Times::Apart { whole: took, last_try: last.map(|last| last.times(now)) },
+        }
+    }
+
     /// Says that the response has reached its end: the drop that follows is not the client's doing.
     pub fn finish(&mut self) {
         self.finished = true;
@@ -256,8 +271,7 @@ impl Drop for Record {
         let took = now.saturating_duration_since(self.started);
         let metrics = self.observer.metrics();
         let series = self.series.as_ref().unwrap_or_else(|| metrics.unrouted());
-        let last_try = self.last_try.map(|last| TryTimes { whole: now.saturating_duration_since(last.began), connect: last.connect });
-        series.count(Seen::new(self.method, status), Times { whole: took, last_try }, self.bytes_in, self.bytes_out);
+        series.count(Seen::new(self.method, status), self.times(now, took), self.bytes_in, self.bytes_out);
         if let Some(reason) = self.reason {
             metrics.answer(reason);
         }

@@ -5,7 +5,7 @@ use super::*;
 const GET_OK: Seen = Seen { method: MethodLabel::Get, status: 200 };
 
 fn count(route: &RouteSeries, of: Seen) {
-    route.count(of, Times::plain(Duration::from_millis(1)), 0, 0);
+    route.count(of, Times::Plain(Duration::from_millis(1)), 0, 0);
 }
 
 fn series(common: &Arc<Common>) -> RouteSeries {
