@@ -4,6 +4,8 @@
 //! told what happens, and counted and written when it drops, whatever the reason.
 
 mod all_series;
+mod client_connections;
+mod counter;
 mod counts;
 mod exposition;
 mod histogram;
@@ -15,9 +17,10 @@ mod record;
 mod route_series;
 
 pub use all_series::{HostSeries, RequestCounts, SeriesOptions};
+pub use client_connections::{ClientConnections, OpenConnection};
 pub use exposition::{Exposition, Family, FamilyKind, Growth, MEDIA_TYPE, OVERFLOW, Samples, Sink, Unit};
 pub use label::{ConnectionProtocol, ConnectionState, Label, MethodLabel, StatusClass, TlsHandshake, UpstreamConnect};
 pub use logger::{LogError, Logger, Observer};
-pub use metrics::{Metrics, OpenConnection};
+pub use metrics::Metrics;
 pub use record::{ClientFacts, Record};
 pub use route_series::{RouteSeries, SeriesLabels};

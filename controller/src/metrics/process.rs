@@ -104,7 +104,7 @@ pub(super) static FAMILIES: &[&Family] = &[
 pub(super) fn write(out: &mut Exposition, metrics: &Metrics, requests: u64) {
     let mut by_state = [("active", 0), ("reading", 0), ("writing", 0), ("waiting", 0)];
     let [(_, active), (_, reading), (_, writing), (_, waiting)] = &mut by_state;
-    for (_, state, count) in metrics.connections() {
+    for (_, state, count) in metrics.clients().open() {
         *active += count;
         match state {
             ConnectionState::Handshake => *reading += count,
@@ -116,7 +116,9 @@ pub(super) fn write(out: &mut Exposition, metrics: &Metrics, requests: u64) {
     for (state, count) in by_state {
         samples.sample(&[state], count);
     }
-    out.shared_family(&CONNECTIONS_TOTAL).sample(&["accepted"], metrics.accepted()).sample(&["handled"], metrics.accepted());
+    out.shared_family(&CONNECTIONS_TOTAL)
+        .sample(&["accepted"], metrics.clients().accepted())
+        .sample(&["handled"], metrics.clients().accepted());
     out.shared_family(&REQUESTS_TOTAL).sample(&[], requests);
     out.shared_family(&PROCESSES).sample(&[], 1);
     let usage = Usage::read();

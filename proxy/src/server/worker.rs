@@ -143,7 +143,7 @@ impl WorkerThread {
             None => return,
         };
         let activity = Arc::new(Activity::new(limits, self.shared.phase()));
-        self.connections.watch(&activity, self.shared.state.metrics.accept(scheme));
+        self.connections.watch(&activity, self.shared.state.metrics.clients().accept(scheme));
         let stream = ClientStream::new(tcp, Arc::clone(&activity), place);
         let (shared, forward) = (Arc::clone(&self.shared), Rc::clone(&self.forward));
         tokio::task::spawn_local(async move {
