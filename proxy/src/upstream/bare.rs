@@ -14,11 +14,12 @@ mod room;
 use std::cell::RefCell;
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::{Frame, SizeHint};
+use tokio::io::AsyncWrite as _;
 
 use super::InFlight;
 use super::channel::Unanswered;
@@ -97,6 +98,18 @@ impl Source for Bare {
 
     fn whole(&self) -> Option<Bytes> {
         self.exchange.borrow_mut().whole()
+    }
+}
+
+impl Drop for Bare {
+    fn drop(&mut self) {
+        // An endpoint need not wonder whether what it sent last has arrived. One that broke off, or is broken off, is told nothing.
+        let exchange = self.exchange.get_mut();
+        if exchange.is_between()
+            && let Stream::Tls(stream) = exchange.stream()
+        {
+            let _ = Pin::new(stream).poll_shutdown(&mut Context::from_waker(Waker::noop()));
+        }
     }
 }
 

@@ -81,9 +81,11 @@ impl Parks for Http1 {
     }
 
     /// Whatever it is doing: hyper itself would wait for an endpoint that has answered to take the rest of its request, for ever if need
-    /// be.
+    /// be. One that is idle hyper ends in an orderly way as soon as it is dropped.
     fn close(&self) {
-        self.task.abort();
+        if self.condition() == Condition::Busy {
+            self.task.abort();
+        }
     }
 }
 

@@ -1,8 +1,8 @@
 //! HTTP/2 on either side, and TLS towards the backend.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,7 +11,8 @@ use http_body_util::BodyExt;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tidegate_proxy::model::UpstreamProtocol;
-use tokio::io::AsyncWriteExt;
+use tidegate_proxy::settings::Settings;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Barrier;
 
 use crate::support::*;
@@ -227,8 +228,8 @@ async fn an_endpoint_that_speaks_no_http2_is_a_502() {
     assert_eq!(Http1::connect(&proxy).await.get("/").await, (502, "502 Bad Gateway: connect_failed\n".to_owned()));
 }
 
-/// Serves HTTP over TLS with a certificate that nobody would trust; answers with the protocol spoken.
-async fn tls_backend(alpn: Vec<&'static [u8]>) -> (SocketAddr, Arc<AtomicUsize>) {
+/// Makes what accepts TLS with a certificate that nobody would trust.
+fn untrusted(alpn: &[&[u8]]) -> tokio_rustls::TlsAcceptor {
     let certified = rcgen::generate_simple_self_signed(["elsewhere.test".to_owned()]).unwrap();
     let key = rustls_pki_types::PrivateKeyDer::try_from(certified.signing_key.serialize_der()).unwrap();
     let mut config = rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
@@ -238,7 +239,12 @@ async fn tls_backend(alpn: Vec<&'static [u8]>) -> (SocketAddr, Arc<AtomicUsize>)
         .with_single_cert(vec![certified.cert.der().clone()], key)
         .unwrap();
     config.alpn_protocols = alpn.iter().map(|protocol| protocol.to_vec()).collect();
-    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    tokio_rustls::TlsAcceptor::from(Arc::new(config))
+}
+
+/// Serves HTTP over TLS; answers with the protocol spoken.
+async fn tls_backend(alpn: Vec<&'static [u8]>) -> (SocketAddr, Arc<AtomicUsize>) {
+    let acceptor = untrusted(&alpn);
     let connections = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&connections);
     let address = scripted(move |stream, _| {
@@ -277,6 +283,39 @@ async fn tls_speaks_what_alpn_agrees_on() {
             assert_eq!(client.get("/").await, (200, spoken.to_owned()), "{protocol:?}");
         }
         assert_eq!(connections.load(Ordering::SeqCst), 1, "{protocol:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_tls_connection_that_was_idle_for_long_ends_with_a_word() {
+    for body in ["", "x"] {
+        let ends = Arc::new(Mutex::new(Vec::new()));
+        let (seen, acceptor) = (Arc::clone(&ends), untrusted(&[b"http/1.1"]));
+        let backend = scripted(move |stream, _| {
+            let (ends, acceptor) = (Arc::clone(&seen), acceptor.clone());
+            async move {
+                let mut tls = acceptor.accept(stream).await.unwrap();
+                let mut read = vec![0; 4096];
+                assert!(tls.read(&mut read).await.unwrap() > 0);
+                tls.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
+                // Without a word the end would be an error: somebody might have cut the connection.
+                let end = loop {
+                    match tls.read(&mut read).await {
+                        Ok(0) => break Ok(()),
+                        Ok(_) => {}
+                        Err(error) => break Err(error.to_string()),
+                    }
+                };
+                ends.lock().unwrap().push(end);
+            }
+        })
+        .await;
+        let settings = Settings { upstream_idle: Duration::from_millis(100), ..Settings::default() };
+        let proxy = Setup { settings, ..Setup::over(&[backend], UpstreamProtocol::Https) }.start();
+        let request = request("POST", "/").body(full(body)).unwrap();
+        assert_eq!(Http1::connect(&proxy).await.send(request).await.status(), 204);
+        eventually(|| !ends.lock().unwrap().is_empty()).await;
+        assert_eq!(*ends.lock().unwrap(), [Ok(())], "{body:?}");
     }
 }
 

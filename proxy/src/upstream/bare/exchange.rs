@@ -70,7 +70,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Exchange<S> {
 
     /// Begins with a request's head: as much of it is written as can be at once.
     pub(super) fn begin(&mut self, cx: &mut Context<'_>, head: &[u8]) -> Result<(), NoResponse> {
-        (self.touched, self.flushed, self.reach) = (false, false, Room::SIZE);
+        (self.touched, self.flushed, self.persists, self.reach) = (false, false, false, Room::SIZE);
         let written = match Pin::new(&mut self.stream).poll_write(cx, head) {
             Poll::Ready(written) => written.map_err(NoResponse::Untouched)?,
             Poll::Pending => 0,
@@ -188,9 +188,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Exchange<S> {
 
     /// Ends the exchange; returns whether another may follow.
     pub(super) fn end(&mut self) -> bool {
-        let clean = self.rest.is_empty();
+        self.persists &= self.is_between();
         (self.rest, self.unsent) = (BytesMut::new(), BytesMut::new());
-        self.persists && clean && self.framing.is_over()
+        self.persists
+    }
+
+    /// Whether one exchange is over, and no other has begun.
+    pub(super) fn is_between(&self) -> bool {
+        self.persists && self.rest.is_empty() && self.framing.is_over()
+    }
+
+    /// Returns the stream.
+    pub(super) fn stream(&mut self) -> &mut S {
+        &mut self.stream
     }
 
     /// Holds no more memory than what is left to take needs: what waits must not keep what others read into.
