@@ -5,9 +5,11 @@ use std::time::Duration;
 
 /// Times in `N` buckets, of which the last takes what is beyond all bounds.
 #[derive(Debug)]
+#[repr(C)]
 pub(super) struct Histogram<const N: usize> {
-    counts: [AtomicU64; N],
+    // Beside the first buckets, in which most times fall.
     sum_us: AtomicU64,
+    counts: [AtomicU64; N],
 }
 
 /// The counts of times at one moment.
@@ -40,13 +42,13 @@ impl<const N: usize> Default for Histogram<N> {
 }
 
 impl<const N: usize> HistogramRead<N> {
-    /// Returns so many times that took nothing.
-    pub(super) fn of_nothing(times: u64) -> Self {
+    /// Returns so many times within the first bound, which took so long together.
+    pub(super) fn in_first(times: u64, sum_us: u64) -> Self {
         let mut counts = [0; N];
         if let Some(first) = counts.first_mut() {
             *first = times;
         }
-        Self { counts, sum_us: 0 }
+        Self { counts, sum_us }
     }
 
     /// Returns how many times were counted.
@@ -63,7 +65,8 @@ impl<const N: usize> HistogramRead<N> {
     }
 }
 
-fn microseconds(time: Duration) -> u64 {
+/// Returns a time in whole microseconds.
+pub(super) fn microseconds(time: Duration) -> u64 {
     time.as_secs().saturating_mul(1_000_000).saturating_add(time.subsec_micros().into())
 }
 
@@ -79,7 +82,7 @@ mod tests {
         }
         assert_eq!(histogram.read(), HistogramRead { counts: [1, 2, 1], sum_us: 11_021_000 });
         assert_eq!(histogram.read().total(), 4);
-        let more = histogram.read().plus(&HistogramRead::of_nothing(2));
-        assert_eq!(more, HistogramRead { counts: [3, 2, 1], sum_us: 11_021_000 });
+        let more = histogram.read().plus(&HistogramRead::in_first(2, 9));
+        assert_eq!(more, HistogramRead { counts: [3, 2, 1], sum_us: 11_021_009 });
     }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use http::{HeaderValue, Method, StatusCode, Uri, Version};
 
-use super::counts::{Times, TryTimes};
+use super::counts::{SOON, Times, TryTimes};
 use super::label::MethodLabel;
 use super::route_series::Seen;
 use super::{Observer, RouteSeries, line};
@@ -247,7 +247,11 @@ impl Record {
     /// Returns what took how long of the request, which ends `now` and took so long; of nearly all there is nothing more to reckon.
     fn times(&self, now: Instant, took: Duration) -> Times {
         match self.last_try {
-            Some(last) if last.began == self.started && last.connected == Some(self.started) => Times::Plain(took),
+            Some(Try { began, connected: Some(connected) })
+                if began == self.started && connected.saturating_duration_since(began) <= SOON =>
+            {
+                Times::Plain { took, connect: connected.saturating_duration_since(began) }
+            }
             last => Times::Apart { whole: took, last_try: last.map(|last| last.times(now)) },
         }
     }

@@ -47,16 +47,18 @@ impl SeriesLabels {
     }
 }
 
-/// What is counted of one route.
+/// What is counted of one route. What every request asks for stands first, side by side.
+#[repr(C)]
 pub struct RouteSeries {
-    labels: SeriesLabels,
     /// Where it is counted instead, if hosts are not told apart.
     merged: Option<Arc<RouteSeries>>,
     first: OnceLock<Box<Pair>>,
     common: Arc<Common>,
+    labels: SeriesLabels,
 }
 
 /// A method and a status, with their counts, and the next such pair of the route.
+#[repr(C)]
 struct Pair {
     of: Seen,
     counts: Counts,

@@ -146,9 +146,12 @@ impl Inner {
                 stays && {
                     left |= endpoint.sweep(self.sweeps_until_idle);
                     kept += endpoint.kept();
-                    true
+                    endpoint.is_of_use()
                 }
             });
+            if pool.endpoints.is_empty() {
+                *place = None;
+            }
         }
         Some((left, kept))
     }
@@ -158,19 +161,25 @@ impl Inner {
         self.metrics.upstream_kept(kept - self.told.replace(kept));
     }
 
-    /// Closes the connections that were idle for longest if there are too many.
+    /// Closes the connections that were idle for longest if there are too many, and forgets the pools that it leaves empty: an endpoint
+    /// that is seldom asked costs nothing between its requests.
     fn make_room(&self) {
-        let slots = self.slots.borrow();
-        let pools = || slots.iter().flatten().flat_map(|pool| &pool.endpoints);
+        let mut slots = self.slots.borrow_mut();
         let mut all = Vec::new();
-        for pool in pools() {
+        for pool in slots.iter().flatten().flat_map(|pool| &pool.endpoints) {
             pool.bare.since(&mut all);
             pool.http1.since(&mut all);
         }
-        if let Some(first) = self.idle_limit.settle(all) {
-            for pool in pools() {
-                pool.bare.close_before(first);
-                pool.http1.close_before(first);
+        let Some(first) = self.idle_limit.settle(all) else { return };
+        for place in &mut *slots {
+            let Some(pool) = place else { continue };
+            pool.endpoints.retain(|endpoint| {
+                endpoint.bare.close_before(first);
+                endpoint.http1.close_before(first);
+                endpoint.is_of_use()
+            });
+            if pool.endpoints.is_empty() {
+                *place = None;
             }
         }
     }
@@ -209,6 +218,13 @@ impl Drop for Inner {
 impl EndpointPool {
     fn kept(&self) -> usize {
         self.bare.len() + self.http1.len() + self.http2.borrow().len()
+    }
+
+    /// Whether another request finds something here that a pool made anew would not have: a connection, now or as soon as a request on it
+    /// ends, or what ALPN agreed on.
+    fn is_of_use(self: &Rc<Self>) -> bool {
+        let is_held = Rc::strong_count(self) > 1 || Rc::weak_count(self) > 0;
+        is_held || self.kept() > 0 || self.protocol == UpstreamProtocol::Https && self.spoken.get().is_some()
     }
 
     /// Returns a channel on a connection that stands, if one is free.

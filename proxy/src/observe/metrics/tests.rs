@@ -19,7 +19,7 @@ fn labels_of(service: &str) -> SeriesLabels {
 }
 
 fn count(series: &RouteSeries) {
-    series.count(Seen { method: MethodLabel::Get, status: 204 }, Times::Plain(Duration::from_millis(7)), 3, 5);
+    series.count(Seen { method: MethodLabel::Get, status: 204 }, Times::Plain { took: Duration::from_millis(7), connect: Duration::ZERO }, 3, 5);
 }
 
 /// Returns the names of objects with the number of their requests.
@@ -35,7 +35,7 @@ fn what_the_page_shows_alike_is_counted_together() {
     let (plain, secure) = (metrics.route(of("cart:80")), metrics.route(of("cart:8443")));
     assert!(Arc::ptr_eq(&plain, &secure), "ports are not shown");
     for status in [600, 777, 999] {
-        plain.count(Seen::new(MethodLabel::Get, status), Times::Plain(Duration::ZERO), 0, 0);
+        plain.count(Seen::new(MethodLabel::Get, status), Times::Plain { took: Duration::ZERO, connect: Duration::ZERO }, 0, 0);
     }
     let (read, _) = metrics.requests();
     let statuses: Vec<_> = read.iter().map(|counts| (&*counts.status, counts.requests())).collect();

@@ -5,7 +5,7 @@ use super::*;
 const GET_OK: Seen = Seen { method: MethodLabel::Get, status: 200 };
 
 fn count(route: &RouteSeries, of: Seen) {
-    route.count(of, Times::Plain(Duration::from_millis(1)), 0, 0);
+    route.count(of, Times::Plain { took: Duration::from_millis(1), connect: Duration::ZERO }, 0, 0);
 }
 
 fn series(common: &Arc<Common>) -> RouteSeries {
@@ -69,5 +69,6 @@ fn threads_that_see_a_pair_first_at_once_make_it_once() {
 
 #[test]
 fn the_counts_of_a_pair_stay_small() {
-    assert!(size_of::<Pair>() <= 224, "{} bytes", size_of::<Pair>());
+    // What the allocator has blocks for; the first request of a route needs one, and no other.
+    assert!(size_of::<Pair>() <= 256, "{} bytes", size_of::<Pair>());
 }

@@ -41,3 +41,21 @@ fn a_sweep_forgets_endpoints_that_are_gone() {
     pools.0.sweep(0);
     assert_eq!(Rc::strong_count(&pool), 1);
 }
+
+#[test]
+fn a_pool_that_holds_nothing_is_forgotten_unless_somebody_waits_or_alpn_has_told_something() {
+    let (upstreams, pools) = (Upstreams::default(), Pools::new(Connector::new(), 8, Duration::from_secs(1), Arc::default()));
+    upstreams.set_endpoints(&"a".into(), vec![EndpointAddress { address: ([10, 0, 0, 1], 1).into(), name: "".into() }]);
+    let of = |protocol| upstreams.get(&UpstreamKey { backend: "a".into(), protocol });
+    let (plain, secure) = (of(UpstreamProtocol::Http1), of(UpstreamProtocol::Https));
+    let pool = |upstream: &Arc<Upstream>| pools.endpoint(upstream, &upstream.endpoints().endpoints[0]);
+    let is_kept = |upstream: &Arc<Upstream>| pools.0.slots.borrow()[upstream.slot.0].is_some();
+    let (held, spoken) = (pool(&plain), pool(&secure));
+    spoken.spoken.set(Some(Version::Http2));
+    drop(spoken);
+    pools.0.sweep(0);
+    assert!(is_kept(&plain) && is_kept(&secure));
+    drop(held);
+    pools.0.sweep(0);
+    assert!(!is_kept(&plain) && is_kept(&secure));
+}
