@@ -4,6 +4,8 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use super::Route;
 use crate::model::{Compatibility, Conditions, HostMatch, PathMatch, RequestFacts};
 
@@ -22,13 +24,14 @@ pub struct Host {
     paths: Option<Box<matchit::Router<usize>>>,
     /// Where all other paths lead: to the rules of the prefix `/`.
     root: Option<usize>,
-    steps: Box<[Step]>,
+    /// Most hosts have one rule: it lies here, not behind a pointer that a request would have to follow.
+    steps: SmallVec<[Step; 1]>,
 }
 
 /// The routes of one rule path, and where to go on when none of their conditions hold.
 struct Step {
     /// The more demanding conditions first.
-    routes: Vec<Arc<Route>>,
+    routes: SmallVec<[Arc<Route>; 1]>,
     /// The longest prefix that also matches whatever this one does; always of a lower place. Links and not lists, so that deeply
     /// nested paths take no more memory than flat ones.
     shorter: Option<usize>,
@@ -139,7 +142,7 @@ impl HostBuilder {
             default: self.default,
             paths,
             root,
-            steps: steps.into(),
+            steps,
         })
     }
 }
@@ -154,13 +157,13 @@ struct Leaf {
 }
 
 /// Links the rules of a host. They are sorted as precedence wants them, so that those of one path stand together.
-fn steps(routes: &[(PathMatch, Arc<Route>)]) -> (Vec<Step>, BTreeMap<String, Leaf>) {
+fn steps(routes: &[(PathMatch, Arc<Route>)]) -> (SmallVec<[Step; 1]>, BTreeMap<String, Leaf>) {
     let mut rules: Vec<&[(PathMatch, Arc<Route>)]> =
         routes.chunk_by(|(a, _), (b, _)| a.without_trailing_slash() == b.without_trailing_slash()).collect();
     // Element by element (no path has a NUL), a prefix before the exact path of the same text: what contains others stands before them.
     let exact = |path: &PathMatch| matches!(path, PathMatch::Exact(_));
     rules.sort_by_cached_key(|rule| rule.first().map(|(path, _)| (path.literal().replace('/', "\0"), exact(path))));
-    let mut steps = Vec::with_capacity(rules.len());
+    let mut steps = SmallVec::with_capacity(rules.len());
     let mut leaves: BTreeMap<String, Leaf> = BTreeMap::new();
     // The prefixes that the last rule lies under, the longest last.
     let mut around: Vec<(&PathMatch, usize)> = Vec::new();
