@@ -3,9 +3,11 @@
 //! Series live as long as a route (of any table) or a request in flight holds them; a route that is built anew takes up those of
 //! its predecessor, and what no route holds any more is gone from the next answer of `/metrics`.
 
-use std::collections::BTreeMap;
+use std::hash::BuildHasher as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use hashbrown::{DefaultHashBuilder, HashTable};
 
 use super::counts::{CONNECT_BOUNDS_US, Counts, CountsRead, DURATION_BOUNDS_US, SIZE_BOUNDS};
 use super::label::Label;
@@ -143,29 +145,47 @@ pub(super) struct AllSeries {
     total: AtomicU64,
 }
 
+/// Series by their labels, which each holds itself.
 #[derive(Debug, Default)]
 struct Known {
-    series: BTreeMap<SeriesLabels, Weak<RouteSeries>>,
+    hasher: DefaultHashBuilder,
+    /// By the hash of their labels.
+    series: HashTable<(u64, Weak<RouteSeries>)>,
     /// How many there may be before the dead ones are looked for.
     sweep_at: usize,
 }
 
 impl Known {
     fn sweep(&mut self) {
-        self.series.retain(|_, held| held.strong_count() > 0);
+        self.series.retain(|(_, held)| held.strong_count() > 0);
+        self.series.shrink_to(self.series.len(), |(hash, _)| *hash);
         self.sweep_at = self.series.len() * 2 + 64;
     }
 
     fn get(&mut self, labels: SeriesLabels, make: impl FnOnce(SeriesLabels, &mut Self) -> RouteSeries) -> Arc<RouteSeries> {
-        if let Some(held) = self.series.get(&labels).and_then(Weak::upgrade) {
-            return held;
+        let hash = self.hasher.hash_one(&labels);
+        let mut found = None;
+        self.series.find(hash, |(known, held)| {
+            found = (*known == hash).then(|| held.upgrade()).flatten().filter(|series| *series.labels() == labels);
+            found.is_some()
+        });
+        if let Some(found) = found {
+            return found;
         }
         if self.series.len() >= self.sweep_at {
             self.sweep();
         }
-        let series = Arc::new(make(labels.clone(), self));
-        self.series.insert(labels, Arc::downgrade(&series));
+        let series = Arc::new(make(labels, self));
+        self.series.insert_unique(hash, (hash, Arc::downgrade(&series)), |(hash, _)| *hash);
         series
+    }
+
+    /// Returns all that somebody holds, by their labels.
+    fn held(&mut self) -> Vec<Arc<RouteSeries>> {
+        self.sweep();
+        let mut held: Vec<_> = self.series.iter().filter_map(|(_, held)| held.upgrade()).collect();
+        held.sort_by(|a, b| a.labels().cmp(b.labels()));
+        held
     }
 }
 
@@ -218,9 +238,8 @@ impl AllSeries {
     }
 
     fn held(&self) -> Vec<Arc<RouteSeries>> {
-        let mut known = self.lock();
-        known.sweep();
-        std::iter::once(Arc::clone(&self.unrouted)).chain(known.series.values().filter_map(Weak::upgrade)).collect()
+        let known = self.lock().held();
+        std::iter::once(Arc::clone(&self.unrouted)).chain(known).collect()
     }
 
     /// Locks; a panic elsewhere while it was held leaves a map that is whole, since each change is one step.

@@ -16,7 +16,7 @@ use crate::model::{HostMatch, Origin, PathMatch};
 const MOST_PAIRS: usize = 32;
 
 /// What tells the series of one route from those of another; all of it comes from the table. Cheap to clone.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SeriesLabels {
     /// The object that asked for the route; `None` for requests that no route took.
     pub origin: Option<Arc<Origin>>,

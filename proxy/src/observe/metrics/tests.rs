@@ -19,7 +19,12 @@ fn labels_of(service: &str) -> SeriesLabels {
 }
 
 fn count(series: &RouteSeries) {
-    series.count(Seen { method: MethodLabel::Get, status: 204 }, Times::Plain { took: Duration::from_millis(7), connect: Duration::ZERO }, 3, 5);
+    series.count(
+        Seen { method: MethodLabel::Get, status: 204 },
+        Times::Plain { took: Duration::from_millis(7), connect: Duration::ZERO },
+        3,
+        5,
+    );
 }
 
 /// Returns the names of objects with the number of their requests.
