@@ -41,7 +41,7 @@ pub use filters::Coverage;
 pub use options::{DefaultBackend, INGRESS_NGINX, ListenerOptions, Options};
 
 use crate::diagnostic::Diagnostic;
-use crate::few::Few;
+use crate::few::{Few, fill};
 use crate::object::{Kind, ObjectRef};
 use crate::reconcile::{JudgedParameters, ServedIngress};
 use crate::snapshot::{Changes, Entry, IngressObject, Snapshot};
@@ -125,6 +125,7 @@ impl Translator {
     /// Takes changes in. The first update yields a table, later ones only where it is another one.
     pub fn update(&mut self, snapshot: &Snapshot, changes: &Changes, now: SystemTime) -> Update {
         let mut update = Update::default();
+        let first = !self.table.is_made();
         for problem in &changes.problems {
             self.findings.set(Step::Reading(problem.clone()), snapshot.problems(problem));
         }
@@ -136,7 +137,7 @@ impl Translator {
         for reference in changes.status.difference(&dirty) {
             self.refresh_status(snapshot, reference, &mut update);
         }
-        if defaults_due || !self.table.is_made() || changes.objects.iter().any(|object| self.defaults.names(object)) {
+        if defaults_due || first || changes.objects.iter().any(|object| self.defaults.names(object)) {
             self.look_at_defaults(snapshot, now);
         }
         for service in changes.objects.iter().chain(&changes.endpoints).filter(|object| object.kind == Kind::Service) {
@@ -153,7 +154,18 @@ impl Translator {
         }
         update.external_names = self.endpoints.take_names();
         (update.raised, update.cleared) = self.findings.take_difference();
+        if first {
+            self.fill();
+        }
         update
+    }
+
+    /// Holds what the first update brought without gaps.
+    fn fill(&mut self) {
+        fill(&mut self.ingresses);
+        self.hosts.fill();
+        self.names.fill();
+        self.endpoints.fill();
     }
 
     /// Returns where endpoints are told.

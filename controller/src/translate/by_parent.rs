@@ -9,6 +9,13 @@ use tidegate_proxy::model::{HostMatch, HostName};
 pub(super) struct ByParent(HashMap<HostName, BTreeSet<HostName>>);
 
 impl ByParent {
+    /// Holds what there is without gaps.
+    pub(super) fn fill(&mut self) {
+        for children in self.0.values_mut() {
+            *children = std::mem::take(children).into_iter().collect();
+        }
+    }
+
     /// Adds a host; only exact ones have a parent.
     pub(super) fn insert(&mut self, host: &HostMatch) {
         if let (HostMatch::Exact(name), Some(parent)) = (host, parent(host)) {

@@ -7,6 +7,7 @@ use tidegate_proxy::upstream::Upstreams;
 
 use super::backends::{BackendKey, destination};
 use super::findings::{Findings, Step};
+use crate::few::fill;
 use crate::object::{Kind, ObjectRef};
 use crate::snapshot::Snapshot;
 
@@ -27,6 +28,11 @@ struct Used {
 }
 
 impl Endpoints {
+    /// Holds what there is without gaps.
+    pub(super) fn fill(&mut self) {
+        fill(&mut self.used);
+    }
+
     /// Counts an object in that names a backend.
     pub(super) fn take(&mut self, key: &BackendKey) {
         let used = self.used.entry(key.clone()).or_insert_with(|| {

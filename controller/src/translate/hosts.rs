@@ -14,6 +14,7 @@ use super::claim::{HostClaims, Seniority};
 use super::filters::Coverage;
 use super::findings::{Findings, Step};
 use super::served_names::ServedNames;
+use crate::few::fill;
 
 /// Every host that is claimed, and what it was assembled to.
 #[derive(Default)]
@@ -27,6 +28,12 @@ pub(super) struct Hosts {
 }
 
 impl Hosts {
+    /// Holds what there is without gaps.
+    pub(super) fn fill(&mut self) {
+        fill(&mut self.claimants);
+        self.by_parent.fill();
+    }
+
     /// Replaces what an object wants of a host.
     pub(super) fn replace(&mut self, host: &HostMatch, before: Option<&Seniority>, now: Option<(&Seniority, &Arc<HostClaims>)>) {
         let claimants = self.claimants.entry(host.clone()).or_default();

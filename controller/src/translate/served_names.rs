@@ -10,7 +10,7 @@ use super::claim::{CertificateClaim, Seniority, Standing};
 use super::filters::Coverage;
 use super::findings::{Findings, Step};
 use crate::diagnostic::{Code, Diagnostic};
-use crate::few::Few;
+use crate::few::{Few, fill};
 
 type Claimants = Few<Seniority, Arc<[CertificateClaim]>>;
 
@@ -33,6 +33,12 @@ pub(super) struct Settled {
 }
 
 impl ServedNames {
+    /// Holds what there is without gaps.
+    pub(super) fn fill(&mut self) {
+        fill(&mut self.claimants);
+        self.named = std::mem::take(&mut self.named).into_iter().collect();
+    }
+
     /// Replaces what an object wants for a name.
     pub(super) fn replace(&mut self, host: &HostMatch, before: Option<&Seniority>, now: Option<(&Seniority, &Arc<[CertificateClaim]>)>) {
         let claimants = self.claimants.entry(host.clone()).or_default();
