@@ -7,6 +7,7 @@ mod facts;
 mod foresee;
 mod headers;
 mod saved_head;
+mod told;
 mod upgrade;
 mod worker;
 
@@ -33,6 +34,7 @@ use answer::ReasonHeader;
 use dispatch::{Answered, Outgoing, dispatch};
 use facts::Facts;
 use headers::Seen;
+use told::Told;
 use upgrade::{Tunnel, Upgrade};
 use worker::Found;
 
@@ -96,7 +98,7 @@ pub async fn forward(worker: &Worker, connection: &Connection, parts: &mut Parts
             let reason = answer.reason;
             record.reason(reason);
             // Nobody was told of it before, unless an endpoint was tried.
-            record.request_id(|| Some(client::request_id(&parts.headers, &worker.memo)));
+            record.request_id(|| Some(told::request_id(&parts.headers, &worker.memo)));
             let header = if worker.settings.reason_header { ReasonHeader::Sent } else { ReasonHeader::Left };
             let response = answer::word(answer, &method, header, worker.clock.date(Instant::now()));
             if reason != Reason::ClientGone {
@@ -140,10 +142,8 @@ async fn serve(worker: &Worker, connection: &Connection, parts: &mut Parts, body
     if let Some(upgrade) = &upgrade {
         upgrade.ask(parts);
     }
-    let untold = parts.headers.len();
-    let told = client.told(&parts.headers, seen, connection.client_ip(), host, &worker.memo);
-    told.write(&mut parts.headers, &worker.memo);
-    record.request_id(|| parts.headers.get(&headers::X_REQUEST_ID).cloned());
+    let told = Told::of(client, &mut parts.headers, seen, connection.client_ip(), host, &worker.memo);
+    record.request_id(|| Some(told.request_id()));
 
     let upload = (!body.is_end_stream()).then(|| Upload::new(body, &worker.clock, body_timeout, now));
     if let (Some(upload), Some(bytes)) = (&upload, body_limit) {
@@ -157,7 +157,7 @@ async fn serve(worker: &Worker, connection: &Connection, parts: &mut Parts, body
     if let Some(rewritten) = rewritten {
         parts.uri = rewritten;
     }
-    let mut outgoing = Outgoing { head: parts, untold, told, upload, trailers, wanted };
+    let mut outgoing = Outgoing { head: parts, told, upload, trailers, wanted };
     let answered = dispatch(worker, backend, &mut outgoing, record, now).await;
     let Answered { mut response, channel } = match answered {
         Ok(answered) => answered,

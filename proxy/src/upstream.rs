@@ -14,7 +14,7 @@ mod pool;
 mod registry;
 
 pub use balance::Round;
-pub use channel::{Channel, Unanswered};
+pub use channel::{Channel, MoreFields, Unanswered};
 pub use connect::{Connector, Stream, Version, Wanted};
 pub use endpoint::{Endpoint, EndpointAddress, EndpointSet, InFlight};
 pub use pool::{EndpointPool, Pools};

@@ -1,4 +1,4 @@
-//! Who the client is, and what the backend is told of it: `X-Forwarded-*`, `X-Real-IP`, `X-Request-ID`.
+//! Who the client is, and the values of what a backend is told of it.
 
 use std::cell::{Cell, RefCell};
 use std::hash::{BuildHasher, RandomState};
@@ -8,13 +8,8 @@ use std::net::IpAddr;
 use bytes::{BufMut, Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::headers::{
-    Seen, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PORT, X_FORWARDED_PROTO, X_FORWARDED_SCHEME, X_REAL_IP, X_REQUEST_ID,
-};
+use super::headers::{X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PORT, X_FORWARDED_PROTO};
 use crate::model::{CidrSet, Scheme, canonical_ip, request_host};
-
-const HTTP: HeaderValue = HeaderValue::from_static("http");
-const HTTPS: HeaderValue = HeaderValue::from_static("https");
 
 /// The client as the backend is told of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,7 +23,7 @@ pub(super) struct Client {
     /// The authority that it asked a trusted proxy for; `None` if nobody says it was another than ours.
     pub(super) host: Option<HeaderValue>,
     /// What came in `X-Forwarded-For`, to be continued; `None` starts anew.
-    chain: Option<Bytes>,
+    pub(super) chain: Option<Bytes>,
 }
 
 impl Client {
@@ -64,69 +59,6 @@ impl Client {
             first(headers, &X_FORWARDED_HOST).filter(|host| request_host(host).is_ok()).and_then(|host| HeaderValue::from_str(host).ok());
         client
     }
-
-    /// Returns what the backend is to be told, with the request's ID. `host` is what the client sent as `Host`.
-    pub(super) fn told(self, headers: &HeaderMap, seen: Seen, peer: IpAddr, host: HeaderValue, memo: &Memo) -> Told {
-        let id = if seen.has(Seen::REQUEST_ID) { RequestId::of(headers, memo) } else { RequestId::Made(memo.request_id()) };
-        Told { id, client: self, peer, host }
-    }
-}
-
-/// Returns the ID of a request that no backend is told of.
-pub(super) fn request_id(headers: &HeaderMap, memo: &Memo) -> HeaderValue {
-    RequestId::of(headers, memo).field()
-}
-
-/// What a backend is told of a client and of its request.
-#[derive(Debug)]
-pub(super) struct Told {
-    client: Client,
-    peer: IpAddr,
-    host: HeaderValue,
-    id: RequestId,
-}
-
-/// A request's ID.
-#[derive(Debug)]
-enum RequestId {
-    /// The client's own.
-    Sent(HeaderValue),
-    /// Ours: a field is made of it when it is written, since most are written once.
-    Made([u8; 32]),
-}
-
-impl RequestId {
-    /// Takes the client's, if it is kept, or makes one.
-    fn of(headers: &HeaderMap, memo: &Memo) -> Self {
-        let sent = headers.get(&X_REQUEST_ID).filter(|id| is_request_id(id)).cloned();
-        sent.map_or_else(|| Self::Made(memo.request_id()), Self::Sent)
-    }
-
-    fn field(&self) -> HeaderValue {
-        match self {
-            Self::Sent(field) => field.clone(),
-            Self::Made(digits) => HeaderValue::from_bytes(digits).unwrap_or(HTTP),
-        }
-    }
-}
-
-impl Told {
-    /// Writes it, in place of what the client said of itself.
-    pub(super) fn write(&self, headers: &mut HeaderMap, memo: &Memo) {
-        headers.insert(X_REQUEST_ID, self.id.field());
-        let address = memo.address(self.client.address);
-        let scheme = match self.client.scheme {
-            Scheme::Http => HTTP,
-            Scheme::Https => HTTPS,
-        };
-        let chain = self.client.chain.as_ref().and_then(|chain| continued(chain, self.peer)).unwrap_or_else(|| address.clone());
-        headers.insert(X_FORWARDED_FOR, chain);
-        headers.insert(X_FORWARDED_HOST, self.client.host.as_ref().unwrap_or(&self.host).clone());
-        headers.insert(X_FORWARDED_PORT, memo.port(self.client.port));
-        headers.insert(X_FORWARDED_PROTO, scheme.clone());
-        headers.insert(X_FORWARDED_SCHEME, scheme);
-        headers.insert(X_REAL_IP, address);
-    }
 }
 
 /// How many clients' addresses a worker has written down: each has its place, which it may share with others.
@@ -157,17 +89,17 @@ impl Memo {
         }
     }
 
-    fn address(&self, address: IpAddr) -> HeaderValue {
+    pub(super) fn address<T>(&self, address: IpAddr, read: impl FnOnce(&HeaderValue) -> T) -> T {
         let place = |octets: &[u8]| octets.iter().fold(0, |sum: u8, octet| sum.wrapping_mul(31).wrapping_add(*octet));
         let place = match address {
             IpAddr::V4(address) => place(&address.octets()),
             IpAddr::V6(address) => place(&address.octets()),
         };
-        remembered(&mut self.addresses.borrow_mut(), usize::from(place) % ADDRESSES, address)
+        remembered(&mut self.addresses.borrow_mut(), usize::from(place) % ADDRESSES, address, read)
     }
 
-    fn port(&self, port: u16) -> HeaderValue {
-        remembered(&mut self.ports.borrow_mut(), usize::from(port) % PORTS, port)
+    pub(super) fn port<T>(&self, port: u16, read: impl FnOnce(&HeaderValue) -> T) -> T {
+        remembered(&mut self.ports.borrow_mut(), usize::from(port) % PORTS, port, read)
     }
 
     /// Returns an authority as the value of a field; `None` if it cannot be one.
@@ -182,7 +114,7 @@ impl Memo {
     }
 
     /// Makes an ID of 128 random bits, in hexadecimal digits. They tell requests apart; they are no secret.
-    fn request_id(&self) -> [u8; 32] {
+    pub(super) fn request_id(&self) -> [u8; 32] {
         const DIGITS: [u8; 16] = *b"0123456789abcdef";
         let digit = |four_bits: u8| DIGITS.get(usize::from(four_bits & 15)).copied().unwrap_or(b'0');
         let mut text = [0; 32];
@@ -203,30 +135,28 @@ impl Memo {
     }
 }
 
-/// Returns the value that is written for this, from its place if it is there, else from now on.
-fn remembered<T: PartialEq + Copy + std::fmt::Display>(memo: &mut [(T, HeaderValue)], place: usize, of: T) -> HeaderValue {
+/// Reads the value that is written for this, from its place if it is there, else from now on.
+fn remembered<V, T>(memo: &mut [(V, HeaderValue)], place: usize, of: V, read: impl FnOnce(&HeaderValue) -> T) -> T
+where
+    V: PartialEq + Copy + std::fmt::Display,
+{
     match memo.get_mut(place) {
         Some((known, value)) => {
             if *known != of {
                 (*known, *value) = (of, written(of));
             }
-            value.clone()
+            read(value)
         }
-        None => written(of),
+        None => read(&written(of)),
     }
 }
 
 /// Writes a value that is short and made of header characters only.
-fn written(value: impl std::fmt::Display) -> HeaderValue {
+pub(super) fn written(value: impl std::fmt::Display) -> HeaderValue {
     let mut text = [0; 64];
     let mut rest = text.as_mut_slice();
     let written = write!(rest, "{value}").map(|()| 64 - rest.len()).unwrap_or_default();
     text.get(..written).and_then(|text| HeaderValue::from_bytes(text).ok()).unwrap_or(HeaderValue::from_static(""))
-}
-
-/// Whether a client's request ID is kept: visible ASCII, at most 128 bytes.
-fn is_request_id(value: &HeaderValue) -> bool {
-    (1..=128).contains(&value.len()) && value.as_bytes().iter().all(u8::is_ascii_graphic)
 }
 
 /// Returns all values of a field as one list; `None` without any.
@@ -259,112 +189,10 @@ fn address_of(text: &str) -> Option<IpAddr> {
     address.or_else(bracketed).map(canonical_ip)
 }
 
-fn continued(chain: &[u8], peer: IpAddr) -> Option<HeaderValue> {
-    let mut all = BytesMut::with_capacity(chain.len() + 48);
-    all.put_slice(chain);
-    if !chain.is_empty() {
-        all.put_slice(b", ");
-    }
-    all.put_slice(written(peer).as_bytes());
-    HeaderValue::from_maybe_shared(all.freeze()).ok()
-}
-
 #[cfg(test)]
-#[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
-    use super::super::headers::scan;
     use super::*;
-
-    fn told(client: Client, mut headers: HeaderMap) -> Vec<String> {
-        let (seen, _) = scan(&headers);
-        let memo = Memo::new();
-        client.told(&headers, seen, "10.0.0.1".parse().unwrap(), HeaderValue::from_static("a.test:81"), &memo).write(&mut headers, &memo);
-        [X_FORWARDED_FOR, X_REAL_IP, X_FORWARDED_HOST, X_FORWARDED_PORT, X_FORWARDED_PROTO, X_FORWARDED_SCHEME]
-            .map(|name| headers.get_all(name).iter().map(|value| value.to_str().unwrap()).collect::<Vec<_>>().join("|"))
-            .to_vec()
-    }
-
-    fn map(fields: &[(&'static str, &'static str)]) -> HeaderMap {
-        fields.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect()
-    }
-
-    #[test]
-    fn a_stranger_is_not_believed() {
-        let headers = map(&[("x-forwarded-for", "1.2.3.4"), ("x-real-ip", "1.2.3.4"), ("x-forwarded-proto", "https")]);
-        let client = Client::of_connection("192.0.2.7".parse().unwrap(), Scheme::Http, 80);
-        assert_eq!(told(client, headers), ["192.0.2.7", "192.0.2.7", "a.test:81", "80", "http", "http"]);
-    }
-
-    #[test]
-    fn a_trusted_proxy_is_believed_as_far_as_it_makes_sense() {
-        let mut trusted = CidrSet::default();
-        trusted.add("10.0.0.0/8").unwrap();
-        trusted.add("fd00::/8").unwrap();
-        for (what, fields, expected) in [
-            ("nothing said", &[][..], ["10.0.0.1", "10.0.0.1", "a.test:81", "80", "http"]),
-            (
-                "the client behind one proxy",
-                &[("x-forwarded-for", "192.0.2.7"), ("x-forwarded-proto", "HTTPS")],
-                ["192.0.2.7, 10.0.0.1", "192.0.2.7", "a.test:81", "443", "https"],
-            ),
-            (
-                "the client behind two proxies, with a lie before",
-                &[("x-forwarded-for", "1.1.1.1, 192.0.2.7"), ("x-forwarded-for", "10.0.0.2")],
-                ["1.1.1.1, 192.0.2.7, 10.0.0.2, 10.0.0.1", "192.0.2.7", "a.test:81", "80", "http"],
-            ),
-            (
-                "addresses with ports",
-                &[("x-forwarded-for", "192.0.2.7:99, [fd00::1]:80")],
-                ["192.0.2.7:99, [fd00::1]:80, 10.0.0.1", "192.0.2.7", "a.test:81", "80", "http"],
-            ),
-            (
-                "what is no address ends the walk",
-                &[("x-forwarded-for", "192.0.2.7, unknown, 10.0.0.2")],
-                ["192.0.2.7, unknown, 10.0.0.2, 10.0.0.1", "10.0.0.2", "a.test:81", "80", "http"],
-            ),
-            (
-                "host and port",
-                &[("x-forwarded-host", "www.test:8443, b"), ("x-forwarded-port", "8443"), ("x-forwarded-proto", "https")],
-                ["10.0.0.1", "10.0.0.1", "www.test:8443", "8443", "https"],
-            ),
-            (
-                "nonsense",
-                &[("x-forwarded-host", "a b"), ("x-forwarded-port", "0"), ("x-forwarded-proto", "gopher")],
-                ["10.0.0.1", "10.0.0.1", "a.test:81", "80", "http"],
-            ),
-        ] {
-            let mut headers = HeaderMap::new();
-            for (name, value) in fields {
-                headers.append(*name, HeaderValue::from_static(value));
-            }
-            let client = Client::behind_proxy("10.0.0.1".parse().unwrap(), Scheme::Http, 80, &headers, &trusted);
-            assert_eq!(told(client, headers)[..5], expected, "{what}");
-        }
-    }
-
-    #[test]
-    fn a_request_id_is_kept_if_it_is_one_and_else_made() {
-        let memo = Memo::new();
-        let id = |sent: Option<&str>| {
-            let mut headers = HeaderMap::new();
-            if let Some(sent) = sent {
-                headers.insert(X_REQUEST_ID, sent.parse().unwrap());
-            }
-            let (seen, _) = scan(&headers);
-            let client = Client::of_connection("192.0.2.7".parse().unwrap(), Scheme::Http, 80);
-            client.told(&headers, seen, "192.0.2.7".parse().unwrap(), HeaderValue::from_static("a"), &memo).write(&mut headers, &memo);
-            headers[X_REQUEST_ID].to_str().unwrap().to_owned()
-        };
-        let longest = "x".repeat(128);
-        for kept in ["abc-123", longest.as_str()] {
-            assert_eq!(id(Some(kept)), kept);
-        }
-        let made = [id(None), id(None), id(Some("")), id(Some("a b")), id(Some(&"x".repeat(129)))];
-        for one in &made {
-            assert!(one.len() == 32 && one.bytes().all(|b| b.is_ascii_hexdigit() && !b.is_ascii_uppercase()), "{one}");
-        }
-        assert_eq!(made.iter().collect::<std::collections::BTreeSet<_>>().len(), made.len());
-    }
 
     #[test]
     fn every_client_is_told_by_its_own_address_whatever_was_told_before() {
@@ -372,11 +200,11 @@ mod tests {
         for _ in 0..2 {
             for last in 0..=255_u8 {
                 for address in [IpAddr::from([192, 0, last, 7]), IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, u16::from(last)])] {
-                    assert_eq!(memo.address(address), address.to_string());
+                    assert_eq!(memo.address(address, HeaderValue::clone), address.to_string());
                 }
             }
         }
-        assert_eq!([80, 88, 0, 443].map(|port| memo.port(port)), ["80", "88", "0", "443"]);
+        assert_eq!([80, 88, 0, 443].map(|port| memo.port(port, HeaderValue::clone)), ["80", "88", "0", "443"]);
         for _ in 0..2 {
             for number in 0..1_000 {
                 let authority = format!("host-{number}.test:{number}");

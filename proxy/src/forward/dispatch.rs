@@ -11,9 +11,9 @@ use http::{HeaderValue, Request, Response, Uri};
 use tokio::time::Instant;
 
 use super::Worker;
-use super::client::Told;
-use super::headers::TRAILERS;
+use super::headers::{TRAILERS, remove_told};
 use super::saved_head::SavedHead;
+use super::told::Told;
 use crate::body::{Arriving, Body, Progress, Replay, Upload};
 use crate::error::{ProxyError, Reason, Retry};
 use crate::model::{Timeouts, UpstreamProtocol};
@@ -28,10 +28,8 @@ const CHUNKED: HeaderValue = HeaderValue::from_static("chunked");
 pub(super) struct Outgoing<'r> {
     /// Method, origin-form target and headers, as HTTP/1.1 has them. They are taken out when they are sent.
     pub(super) head: &'r mut Parts,
-    /// How many of its fields, the first, say more than what the backend is told of the client.
-    pub(super) untold: usize,
-    /// What it is told.
-    pub(super) told: Told,
+    /// What the backend is told besides. It is told anew each time.
+    pub(super) told: Told<'r>,
     /// The body; `None` if there is none.
     pub(super) upload: Option<Upload>,
     /// Whether the client takes trailers.
@@ -158,14 +156,14 @@ impl Outgoing<'_> {
             Some(upload) => Body::Upload(upload.attempt(replay, now).ok_or_else(|| ProxyError::new(Reason::UpstreamReset))?),
         };
         let saved = match replay {
-            Replay::Keep if !channel.gives_back() => Some(SavedHead::of(self.head, self.untold, &worker.saved_heads)),
+            Replay::Keep if !channel.gives_back() => Some(SavedHead::of(self.head, &worker.saved_heads)),
             Replay::Keep | Replay::Forget => None,
         };
         let request = match channel.version() {
             Version::Http1 => http1(self.head, body),
             Version::Http2 => http2(self.head, body, backend.upstream.key.protocol, self.trailers)?,
         };
-        let sending = pin!(channel.send(request));
+        let sending = pin!(channel.send(request, &self.told));
         match wait(sending, self.upload.as_ref(), backend.timeouts, worker, now).await {
             Ok(response) => {
                 if let Some(upload) = &self.upload {
@@ -175,13 +173,11 @@ impl Outgoing<'_> {
             }
             Err((error, returned)) => {
                 match (saved, returned) {
-                    (Some(saved), _) => {
-                        saved.restore(self.head).ok_or_else(|| ProxyError::new(Reason::Internal))?;
-                        self.told.write(&mut self.head.headers, &worker.memo);
-                    }
+                    (Some(saved), _) => saved.restore(self.head).ok_or_else(|| ProxyError::new(Reason::Internal))?,
                     (None, Some(request)) => {
                         *self.head = request.into_parts().0;
                         self.head.headers.remove(TRANSFER_ENCODING);
+                        remove_told(&mut self.head.headers);
                     }
                     (None, None) => {}
                 }

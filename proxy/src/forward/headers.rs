@@ -91,6 +91,13 @@ impl Seen {
     }
 }
 
+/// Takes away what only we may say of a client.
+pub(super) fn remove_told(headers: &mut HeaderMap) {
+    for name in [X_REQUEST_ID, X_REAL_IP, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PORT, X_FORWARDED_PROTO, X_FORWARDED_SCHEME] {
+        headers.remove(name);
+    }
+}
+
 /// Whether the peer's word about the client counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Trust {

@@ -1,8 +1,8 @@
 //! What of a request's head is needed should it have to be sent again.
 //!
 //! Hardly any is. A clone of the header map would cost each request two allocations and a pair of counts for each field, and the map that
-//! was sent, grown to its size, could not be used again for the next request. So what of the head cannot be made anew is written down as
-//! text into a buffer that the worker keeps, and read back only when it is needed.
+//! was sent, grown to its size, could not be used again for the next request. So the head is written down as text into a buffer that the
+//! worker keeps, and read back only when it is needed.
 
 use std::cell::RefCell;
 
@@ -32,7 +32,7 @@ impl Buffers {
     }
 }
 
-/// The first fields of a head, written down.
+/// A head, written down.
 #[derive(Debug)]
 pub(super) struct SavedHead<'w> {
     method: Method,
@@ -42,11 +42,11 @@ pub(super) struct SavedHead<'w> {
 }
 
 impl<'w> SavedHead<'w> {
-    /// Writes down the method, the target and the first fields.
-    pub(super) fn of(head: &Parts, fields: usize, buffers: &'w Buffers) -> Self {
+    /// Writes down the method, the target and the fields.
+    pub(super) fn of(head: &Parts, buffers: &'w Buffers) -> Self {
         let mut text = buffers.take();
         write(&mut text, head.uri.path_and_query().map_or("/", |target| target.as_str()).as_bytes());
-        for (name, value) in head.headers.iter().take(fields) {
+        for (name, value) in &head.headers {
             write(&mut text, name.as_str().as_bytes());
             write(&mut text, value.as_bytes());
         }
@@ -111,7 +111,7 @@ mod tests {
             }
             let mut restored = empty();
             restored.headers.insert("x-before", HeaderValue::from_static("gone"));
-            SavedHead::of(&head, head.headers.len(), &buffers).restore(&mut restored).unwrap();
+            SavedHead::of(&head, &buffers).restore(&mut restored).unwrap();
             assert_eq!((restored.method, restored.uri, restored.headers), (head.method, head.uri, head.headers));
         }
         assert_eq!(buffers.0.borrow().len(), 1, "one buffer served them all");

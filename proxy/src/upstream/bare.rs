@@ -22,7 +22,7 @@ use http_body::{Frame, SizeHint};
 use tokio::io::AsyncWrite as _;
 
 use super::InFlight;
-use super::channel::Unanswered;
+use super::channel::{MoreFields, Unanswered};
 use super::connect::Stream;
 use super::parked::{Condition, Idle, Parks};
 use super::pool::EndpointPool;
@@ -54,9 +54,9 @@ impl Bare {
         self.idle.used();
     }
 
-    /// Sends a request, which has no body. If it fails, it comes back.
-    pub(super) fn send(self: &Rc<Self>, request: Request<Body>) -> Sending {
-        Sending { connection: Rc::clone(self), request, begun: false }
+    /// Sends a request, which has no body, with more fields. If it fails, it comes back without them.
+    pub(super) fn send<'m, M: MoreFields>(self: &Rc<Self>, request: Request<Body>, more: &'m M) -> Sending<'m, M> {
+        Sending { connection: Rc::clone(self), request, more, begun: false }
     }
 }
 
@@ -115,22 +115,23 @@ impl Drop for Bare {
 
 /// A request under way, until the head of its response is here.
 #[derive(Debug)]
-pub(super) struct Sending {
+pub(super) struct Sending<'m, M> {
     connection: Rc<Bare>,
     request: Request<Body>,
+    more: &'m M,
     begun: bool,
 }
 
-impl Future for Sending {
+impl<M: MoreFields> Future for Sending<'_, M> {
     type Output = Result<Response<Arriving>, Unanswered>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Self { connection, request, begun } = self.get_mut();
+        let Self { connection, request, more, begun } = self.get_mut();
         let mut exchange = connection.exchange.borrow_mut();
         if !*begun {
             *begun = true;
             let written = connection.room.write(|text| {
-                head::write(text, request);
+                head::write(text, request, *more);
                 exchange.begin(cx, text)
             });
             written.map_err(|error| unanswered(error, request))?;

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use futures_util::TryFutureExt as _;
 use futures_util::future::Either;
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response};
 use hyper::client::conn::TrySendError;
 
 use super::bare::Bare;
@@ -47,6 +47,15 @@ pub struct Unanswered {
     pub request: Option<Box<Request<Body>>>,
 }
 
+/// Fields that a request has besides those in its map, which has none of their names.
+pub trait MoreFields {
+    /// Puts them into the map.
+    fn insert_into(&self, headers: &mut HeaderMap);
+
+    /// Writes them as lines of a head.
+    fn write_to(&self, text: &mut Vec<u8>);
+}
+
 impl Channel {
     pub(super) fn new(kind: Kind, past: Past) -> Self {
         Self { kind, past }
@@ -78,15 +87,20 @@ impl Channel {
         matches!(self.kind, Kind::Bare(_))
     }
 
-    /// Sends a request; what is returned waits for the response's head.
+    /// Sends a request with more fields than are in its map; what is returned waits for the response's head. In a request that comes
+    /// back they may be in the map.
     ///
     /// # Errors
     /// See [`Unanswered`].
-    pub fn send(&self, request: Request<Body>) -> impl Future<Output = Result<Response<Arriving>, Unanswered>> + use<> {
+    pub fn send<'m, M: MoreFields>(
+        &self,
+        request: Request<Body>,
+        more: &'m M,
+    ) -> impl Future<Output = Result<Response<Arriving>, Unanswered>> + use<'m, M> {
         let answered = match &self.kind {
-            Kind::Bare(connection) => return Either::Left(connection.send(request)),
-            Kind::Http1(connection) => Either::Left(connection.send(request)),
-            Kind::Http2(stream) => Either::Right(stream.send(request)),
+            Kind::Bare(connection) => return Either::Left(connection.send(request, more)),
+            Kind::Http1(connection) => Either::Left(connection.send(with(request, more))),
+            Kind::Http2(stream) => Either::Right(stream.send(with(request, more))),
         };
         Either::Right(answered.map_ok(|response| response.map(Arriving::Hyper)).map_err(unanswered))
     }
@@ -109,6 +123,11 @@ impl Channel {
             Kind::Http2(stream) => stream,
         }
     }
+}
+
+fn with(mut request: Request<Body>, more: &impl MoreFields) -> Request<Body> {
+    more.insert_into(request.headers_mut());
+    request
 }
 
 fn unanswered(mut failed: TrySendError<Request<Body>>) -> Unanswered {

@@ -85,6 +85,27 @@ async fn the_host_goes_on_as_written_and_a_trusted_proxy_is_believed() {
 }
 
 #[tokio::test]
+async fn the_backend_is_told_the_same_of_a_request_with_a_body_and_of_one_without() {
+    let (backend, seen) = canned(OK).await;
+    for trusted in [vec!["127.0.0.0/8"], vec![]] {
+        let proxy = Setup { trusted, ..Setup::to(&[backend]) }.start();
+        let mut told = Vec::new();
+        for (method, length, body) in [("GET", "", ""), ("POST", "Content-Length: 2\r\n", "hi")] {
+            let said =
+                "X-Real-IP: 1.2.3.4\r\nX-Forwarded-For: ::1\r\nx-forwarded-for: 192.0.2.7\r\nX-Request-ID: mine\r\nX-Request-ID: not";
+            raw(&proxy, &format!("{method} / HTTP/1.1\r\nHost: a.test\r\n{length}{said}\r\nConnection: close\r\n\r\n{body}")).await;
+            let head = seen.heads().pop().unwrap();
+            let (head, _) = head.split_once("\r\n\r\n").unwrap();
+            let mut lines: Vec<_> = head.lines().filter(|line| line.starts_with("x-")).map(str::to_owned).collect();
+            lines.sort();
+            told.push(lines);
+        }
+        assert_eq!(told[0].len(), 7, "{told:?}");
+        assert_eq!(told[0], told[1]);
+    }
+}
+
+#[tokio::test]
 async fn the_client_gets_what_the_backend_sent_and_our_name_where_it_has_none() {
     for (answer, expected) in [
         (

@@ -50,15 +50,15 @@ async fn a_connection_that_does_not_stand_in_time_is_a_504() {
 }
 
 /// Answers the first request of its first connection, and breaks off at the second; later connections answer all.
-async fn breaks_off_once() -> (std::net::SocketAddr, Arc<AtomicUsize>) {
-    let requests = Arc::new(AtomicUsize::new(0));
-    let counted = Arc::clone(&requests);
+async fn breaks_off_once() -> (std::net::SocketAddr, Seen) {
+    let seen = Seen::default();
+    let noted = seen.clone();
     let address = scripted(move |mut stream, number| {
-        let requests = Arc::clone(&counted);
+        let seen = noted.clone();
         async move {
             let mut served = 0;
-            while read_head(&mut stream).await.is_some() {
-                requests.fetch_add(1, Ordering::SeqCst);
+            while let Some(head) = read_head(&mut stream).await {
+                seen.heads.lock().unwrap().push(head.split_once("\r\n\r\n").unwrap().0.to_owned());
                 served += 1;
                 if number == 0 && served == 2 {
                     return;
@@ -68,20 +68,26 @@ async fn breaks_off_once() -> (std::net::SocketAddr, Arc<AtomicUsize>) {
         }
     })
     .await;
-    (address, requests)
+    (address, seen)
 }
 
 #[tokio::test]
 async fn a_get_is_sent_again_when_a_reused_connection_turns_out_dead() {
     for (method, body, expected, sent) in [("GET", "", 200, 3), ("PUT", "abc", 200, 3), ("POST", "abc", 502, 2), ("POST", "", 502, 2)] {
-        let (backend, requests) = breaks_off_once().await;
+        let (backend, seen) = breaks_off_once().await;
         let proxy = Setup::to(&[backend]).start();
         let mut client = Http1::connect(&proxy).await;
         for expected in [200, expected] {
             let response = client.send(request(method, "/").body(full(body)).unwrap()).await;
             assert_eq!(read(response).await.0, expected, "{method} {body:?}");
         }
-        assert_eq!(requests.load(Ordering::SeqCst), sent, "{method} {body:?}");
+        let heads = seen.heads();
+        assert_eq!(heads.len(), sent, "{method} {body:?}");
+        if let [_, once, again] = heads.as_slice() {
+            let fields = |head: &str| head.lines().skip(1).map(str::to_owned).collect::<Vec<_>>();
+            assert_eq!(fields(once), fields(again), "{method} {body:?}");
+            assert_eq!(fields(again).iter().filter(|field| field.starts_with("x-")).count(), 7, "{again}");
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use hyper::ext::ReasonPhrase;
 
+use super::super::channel::MoreFields;
 use super::framing::{Chunk, Framing};
 
 /// The most fields that a response may have; hyper's limit is the same.
@@ -41,8 +42,8 @@ pub(super) enum InvalidHead {
     TooLarge,
 }
 
-/// Writes the head of a request without a body.
-pub(super) fn write<B>(text: &mut Vec<u8>, request: &Request<B>) {
+/// Writes the head of a request without a body; more fields stand after its own.
+pub(super) fn write<B>(text: &mut Vec<u8>, request: &Request<B>, more: &impl MoreFields) {
     text.extend_from_slice(request.method().as_str().as_bytes());
     text.push(b' ');
     text.extend_from_slice(request.uri().path_and_query().map_or("/", |target| target.as_str()).as_bytes());
@@ -53,6 +54,7 @@ pub(super) fn write<B>(text: &mut Vec<u8>, request: &Request<B>) {
         text.extend_from_slice(value.as_bytes());
         text.extend_from_slice(b"\r\n");
     }
+    more.write_to(text);
     text.extend_from_slice(b"\r\n");
 }
 

@@ -81,12 +81,26 @@ fn what_is_no_response_is_an_error() {
     assert!(matches!(read(&mut endless.as_bytes().into(), &Method::GET, &mut HeaderMap::new()), Err(InvalidHead::TooLarge)));
 }
 
+/// One more field.
+struct One;
+
+impl MoreFields for One {
+    fn insert_into(&self, headers: &mut HeaderMap) {
+        headers.insert("x-more", HeaderValue::from_static("3"));
+    }
+
+    fn write_to(&self, text: &mut Vec<u8>) {
+        text.extend_from_slice(b"x-more: 3\r\n");
+    }
+}
+
 #[test]
 fn a_request_is_written_with_its_target_in_origin_form() {
     for (target, expected) in [("/a%20b?c", "/a%20b?c"), ("http://a.test", "/"), ("http://a.test/b?c", "/b?c"), ("*", "*")] {
         let request = Request::options(target).header("Host", "a.test").header("X-A", "").header("x-a", "2").body(()).unwrap();
         let mut text = Vec::new();
-        write(&mut text, &request);
-        assert_eq!(String::from_utf8(text).unwrap(), format!("OPTIONS {expected} HTTP/1.1\r\nhost: a.test\r\nx-a: \r\nx-a: 2\r\n\r\n"));
+        write(&mut text, &request, &One);
+        let fields = "host: a.test\r\nx-a: \r\nx-a: 2\r\nx-more: 3";
+        assert_eq!(String::from_utf8(text).unwrap(), format!("OPTIONS {expected} HTTP/1.1\r\n{fields}\r\n\r\n"));
     }
 }
