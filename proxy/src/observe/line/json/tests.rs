@@ -13,7 +13,6 @@ use serde::Serialize;
 
 use crate::error::Reason;
 use crate::model::{Origin, Scheme, request_host};
-use crate::observe::label::Label;
 use crate::observe::record::Details;
 use crate::observe::{Metrics, SeriesLabels};
 
