@@ -105,7 +105,7 @@ impl Logger {
                 queue,
                 buffer: RefCell::default(),
                 count: Cell::new(0),
-                clock: RefCell::default(),
+                clock: RefCell::new(Clock::new()),
                 spare: RefCell::default(),
                 begun: tokio::sync::Notify::new(),
             }),

@@ -105,6 +105,8 @@ pub(super) struct Ended<'a> {
     pub(super) reason: Option<Reason>,
     pub(super) bytes_in: u64,
     pub(super) bytes_out: u64,
+    /// The present.
+    pub(super) at: Instant,
     pub(super) took: Duration,
 }
 
@@ -288,6 +290,7 @@ impl Drop for Record {
             reason: self.reason,
             bytes_in: self.bytes_in,
             bytes_out: self.bytes_out,
+            at: now,
             took,
         };
         self.observer.push(|out, format, clock| line::render(out, format, clock, &ended));
