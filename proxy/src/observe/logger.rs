@@ -13,18 +13,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use http::HeaderValue;
-
 use super::Metrics;
+use super::details::{Details, Needs};
 use super::line::Clock;
-use super::record::Attempt;
 use crate::settings::{AccessLog, LogFormat};
 
 /// A worker's buffer is handed over once it holds this many bytes.
 const FLUSH_BYTES: usize = 64 * 1024;
 /// No line waits longer than this in a worker's buffer.
 const FLUSH_AFTER: Duration = Duration::from_secs(1);
-/// How many records' lists a worker keeps: about as many as it has requests under way.
+/// How many records' details a worker keeps: about as many as it has requests under way.
 const MOST_SPARE: usize = 256;
 /// Buffers on their way to the writer: with [`FLUSH_BYTES`], some 4 MiB for the process.
 const QUEUE: usize = 64;
@@ -102,6 +100,7 @@ impl Logger {
             metrics: Arc::clone(&self.metrics),
             lines: queue.map(|queue| Lines {
                 format: Arc::clone(&self.format),
+                needs: Needs::of(&self.format),
                 queue,
                 buffer: RefCell::default(),
                 count: Cell::new(0),
@@ -150,36 +149,33 @@ pub struct Observer {
     lines: Option<Lines>,
 }
 
-/// What a record keeps of the headers that the format names, and of its tries.
-type Lists = (Vec<Option<HeaderValue>>, Vec<Attempt>);
-
 /// The lines that a worker has not handed over yet.
 #[derive(Debug)]
 pub(super) struct Lines {
-    pub(super) format: Arc<LogFormat>,
+    format: Arc<LogFormat>,
+    pub(super) needs: Needs,
     queue: SyncSender<Message>,
     buffer: RefCell<Vec<u8>>,
     count: Cell<u64>,
     clock: RefCell<Clock>,
-    /// Lists of records that have ended, empty, for those to come.
-    spare: RefCell<Vec<Lists>>,
+    /// Details of records that have ended, for those to come.
+    spare: RefCell<Vec<Box<Details>>>,
     /// Told when a line comes into the empty buffer.
     begun: tokio::sync::Notify,
 }
 
 impl Lines {
-    /// Returns the empty lists of a record: its headers and its tries.
-    pub(super) fn spare_lists(&self) -> Lists {
-        self.spare.borrow_mut().pop().unwrap_or_default()
+    /// Returns details for a record that begins; what they were of before is still in them.
+    pub(super) fn spare(&self) -> Box<Details> {
+        self.spare.borrow_mut().pop().unwrap_or_else(|| Box::new(Details::new()))
     }
 
-    /// Takes back the lists of a record that has ended.
-    pub(super) fn take_back(&self, mut headers: Vec<Option<HeaderValue>>, mut attempts: Vec<Attempt>) {
-        headers.clear();
-        attempts.clear();
+    /// Takes back the details of a record that has ended.
+    pub(super) fn take_back(&self, mut details: Box<Details>) {
+        details.shrink();
         let mut spare = self.spare.borrow_mut();
         if spare.len() < MOST_SPARE {
-            spare.push((headers, attempts));
+            spare.push(details);
         }
     }
 }
