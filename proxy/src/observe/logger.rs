@@ -1,6 +1,7 @@
 //! Where lines of the access log go: a buffer of each worker, one writer thread behind a bounded channel, one sink.
 //!
-//! A worker never waits for the sink. When the channel is full the buffer's lines are lost and counted.
+//! A worker never waits for the sink. When the channel is full the buffer's lines are lost and counted. What was written out of a full
+//! buffer goes back to its worker, so that a busy one fills the same two by turns; what was written before is let go.
 
 use std::cell::{Cell, RefCell};
 use std::fs::{File, OpenOptions};
@@ -20,6 +21,8 @@ use crate::settings::{AccessLog, LogFormat};
 
 /// A worker's buffer is handed over once it holds this many bytes.
 const FLUSH_BYTES: usize = 64 * 1024;
+/// How large a worker's buffer is: the line that fills it may reach beyond.
+const BUFFER_BYTES: usize = FLUSH_BYTES + 4096;
 /// No line waits longer than this in a worker's buffer.
 const FLUSH_AFTER: Duration = Duration::from_secs(1);
 /// How many records' details a worker keeps: about as many as it has requests under way.
@@ -56,8 +59,28 @@ struct Writer {
 
 #[derive(Debug)]
 enum Message {
-    Lines(Vec<u8>, u64),
+    Lines(Batch),
     Close,
+}
+
+/// What a worker hands over.
+#[derive(Debug)]
+struct Batch {
+    bytes: Vec<u8>,
+    lines: u64,
+    /// Where the buffer goes when it is written.
+    back: SyncSender<Vec<u8>>,
+}
+
+impl Batch {
+    /// Gives the buffer back if its worker is busy: it filled it, and to the size that all have.
+    fn give_back(mut self) {
+        if self.bytes.len() >= FLUSH_BYTES && self.bytes.capacity() <= BUFFER_BYTES {
+            self.bytes.clear();
+            // One waits there already, or the worker is gone.
+            let _ = self.back.try_send(self.bytes);
+        }
+    }
 }
 
 impl Logger {
@@ -96,12 +119,15 @@ impl Logger {
     #[must_use]
     pub fn observer(&self) -> Rc<Observer> {
         let queue = self.lock().as_ref().map(|writer| writer.queue.clone());
+        let (back, written) = sync_channel(1);
         Rc::new(Observer {
             metrics: Arc::clone(&self.metrics),
             lines: queue.map(|queue| Lines {
                 format: Arc::clone(&self.format),
                 needs: Needs::of(&self.format),
                 queue,
+                back,
+                written,
                 buffer: RefCell::default(),
                 count: Cell::new(0),
                 clock: RefCell::new(Clock::new()),
@@ -155,6 +181,9 @@ pub(super) struct Lines {
     format: Arc<LogFormat>,
     pub(super) needs: Needs,
     queue: SyncSender<Message>,
+    back: SyncSender<Vec<u8>>,
+    /// A buffer that was written and came back.
+    written: Receiver<Vec<u8>>,
     buffer: RefCell<Vec<u8>>,
     count: Cell<u64>,
     clock: RefCell<Clock>,
@@ -201,7 +230,7 @@ impl Observer {
             return;
         };
         if buffer.capacity() == 0 {
-            buffer.reserve(FLUSH_BYTES + 4096);
+            *buffer = lines.written.try_recv().unwrap_or_else(|_| Vec::with_capacity(BUFFER_BYTES));
         }
         let was_empty = buffer.is_empty();
         render(&mut buffer, &lines.format, &mut clock);
@@ -223,7 +252,11 @@ impl Observer {
         let bytes = std::mem::take(&mut *buffer);
         drop(buffer);
         let count = lines.count.replace(0);
-        if count > 0 && lines.queue.try_send(Message::Lines(bytes, count)).is_err() {
+        if count == 0 {
+            return;
+        }
+        let batch = Batch { bytes, lines: count, back: lines.back.clone() };
+        if lines.queue.try_send(Message::Lines(batch)).is_err() {
             self.metrics.log_dropped(count);
         }
     }
@@ -296,18 +329,19 @@ impl Sink for LogFile {
 /// The writer thread: writes until it is told to close.
 fn write_all(queue: &Receiver<Message>, sink: &mut dyn Sink, metrics: &Metrics) {
     let mut broken = false;
-    while let Ok(Message::Lines(bytes, count)) = queue.recv() {
-        match sink.refresh().and_then(|()| sink.write_all(&bytes)).and_then(|()| sink.flush()) {
+    while let Ok(Message::Lines(batch)) = queue.recv() {
+        match sink.refresh().and_then(|()| sink.write_all(&batch.bytes)).and_then(|()| sink.flush()) {
             Ok(()) => broken = false,
             Err(error) => {
                 metrics.log_failed();
-                metrics.log_dropped(count);
+                metrics.log_dropped(batch.lines);
                 if !broken {
                     tracing::error!(%error, "the access log cannot be written; its lines are lost until it can");
                 }
                 broken = true;
             }
         }
+        batch.give_back();
     }
 }
 
