@@ -7,6 +7,7 @@ mod all_series;
 mod client_connections;
 mod counter;
 mod counts;
+mod details;
 mod exposition;
 mod histogram;
 mod label;

@@ -8,11 +8,12 @@ use std::borrow::Cow;
 use std::io::Write as _;
 use std::time::Duration;
 
-use http::{HeaderValue, Version};
+use http::Version;
 
 pub(super) use clock::Clock;
 
-use super::record::{Attempt, Ended};
+use super::details::Attempt;
+use super::record::Ended;
 use crate::model::request_host;
 use crate::settings::{LogFormat, Piece, Shape, Variable};
 use write::{address, escaped, number, seconds, socket_address, thousandths};
@@ -26,7 +27,7 @@ pub(super) fn render(out: &mut Vec<u8>, format: &LogFormat, clock: &mut Clock, e
             for piece in pieces {
                 match piece {
                     Piece::Literal(text) => literal(out, text.as_bytes()),
-                    Piece::Header(at) => escaped_or_dash(out, ended.details.headers.get(*at).and_then(Option::as_ref)),
+                    Piece::Header(at) => or_dash(out, ended.details.header(*at)),
                     Piece::Variable(variable) => text(out, *variable, clock, ended),
                 }
             }
@@ -65,29 +66,29 @@ fn text(out: &mut Vec<u8>, variable: Variable, clock: &Clock, ended: &Ended<'_>)
         Variable::Request => {
             escaped(out, details.method.as_str().as_bytes());
             out.push(b' ');
-            escaped(out, target(ended).as_bytes());
+            escaped(out, details.target());
             out.push(b' ');
             out.write_all(protocol(details.version).as_bytes())
         }
         Variable::RequestMethod => return escaped(out, details.method.as_str().as_bytes()),
-        Variable::RequestUri => return escaped(out, target(ended).as_bytes()),
+        Variable::RequestUri => return escaped(out, details.target()),
         Variable::ServerProtocol => out.write_all(protocol(details.version).as_bytes()),
         Variable::Scheme => out.write_all(details.scheme.as_str().as_bytes()),
         Variable::Host => return or_dash(out, host(ended).as_deref()),
         Variable::ServerPort => return number(out, details.local_port.into()),
-        Variable::Listener => out.write_all(details.listener.as_bytes()),
+        Variable::Listener => out.write_all(details.listener()),
         Variable::Status => return number(out, ended.status.into()),
         Variable::Reason => return or_dash(out, ended.reason.map(crate::error::Reason::as_str)),
         Variable::BodyBytesSent => return number(out, ended.bytes_out),
         Variable::RequestLength => return number(out, details.head_bytes + ended.bytes_in),
         Variable::RequestTime => return seconds(out, ended.took),
-        Variable::ProxyUpstreamName => match &details.service {
-            Some(service) => {
-                out.extend_from_slice(service.namespace.as_bytes());
+        Variable::ProxyUpstreamName => match details.service() {
+            Some([namespace, name]) => {
+                out.extend_from_slice(namespace);
                 out.push(b'-');
-                let name = out.len();
-                out.extend_from_slice(service.name.as_bytes());
-                out.iter_mut().skip(name).filter(|byte| **byte == b':').for_each(|colon| *colon = b'-');
+                let start = out.len();
+                out.extend_from_slice(name);
+                out.iter_mut().skip(start).filter(|byte| **byte == b':').for_each(|colon| *colon = b'-');
                 return;
             }
             None => Ok(()),
@@ -98,46 +99,28 @@ fn text(out: &mut Vec<u8>, variable: Variable, clock: &Clock, ended: &Ended<'_>)
         Variable::UpstreamResponseTime => return each(out, ended, |out, attempt| seconds(out, attempt.took)),
         Variable::UpstreamConnectTime => return each(out, ended, |out, attempt| seconds_or_dash(out, attempt.connected)),
         Variable::UpstreamHeaderTime => {
-            return each(out, ended, |out, attempt| seconds_or_dash(out, attempt.answered.map(|(_, after)| after)));
+            return each(out, ended, |out, attempt| seconds_or_dash(out, attempt.header_after));
         }
         Variable::UpstreamStatus => {
             // A try that brought no answer counts as the status that the client would have got for it, as in nginx.
-            return each(out, ended, |out, attempt| number(out, attempt.answered.map_or(502, |(status, _)| status).into()));
+            return each(out, ended, |out, attempt| number(out, attempt.answered.unwrap_or(502).into()));
         }
-        Variable::Endpoint => return or_dash(out, details.attempts.last().map(|attempt| &*attempt.name)),
+        Variable::Endpoint => return or_dash(out, details.attempts.last().map(|attempt| details.text(attempt.name))),
         Variable::Tries => return number(out, details.attempts.len() as u64),
-        Variable::ReqId | Variable::RequestId => return escaped_or_dash(out, details.request_id.as_ref()),
+        Variable::ReqId | Variable::RequestId => return or_dash(out, details.request_id()),
         Variable::Namespace => return or_dash(out, origin.map(|origin| &*origin.namespace)),
         Variable::IngressName => return or_dash(out, origin.map(|origin| &*origin.name)),
         Variable::LocationPath => return or_dash(out, labels.map(|labels| &*labels.path)),
         Variable::ServiceName => return or_dash(out, service_parts(ended).map(|(name, _)| name)),
         Variable::ServicePort => return or_dash(out, service_parts(ended).map(|(_, port)| port)),
         Variable::SslProtocol => return or_dash(out, details.tls_version),
-        Variable::SslServerName => return or_dash(out, details.server_name.as_deref()),
+        Variable::SslServerName => return or_dash(out, details.server_name()),
     };
 }
 
-/// The target as the client sent it: with an authority where it had one in HTTP/1, as path and query in HTTP/2, where the authority
-/// has a place of its own.
-fn target<'a>(ended: &Ended<'a>) -> Cow<'a, str> {
-    let uri = &ended.details.target;
-    let own = || uri.path_and_query().map_or("*", http::uri::PathAndQuery::as_str);
-    if ended.details.version >= Version::HTTP_2 || uri.scheme().is_none() {
-        return match uri.authority() {
-            Some(authority) if uri.path_and_query().is_none() => Cow::Borrowed(authority.as_str()),
-            Some(_) | None => Cow::Borrowed(own()),
-        };
-    }
-    Cow::Owned(uri.to_string())
-}
-
+/// Returns the host that the client asked for, as rules name it.
 fn host<'a>(ended: &Ended<'a>) -> Option<Cow<'a, str>> {
-    let details = ended.details;
-    let authority = match details.target.authority() {
-        Some(authority) => authority.as_str(),
-        None => details.host.as_ref()?.to_str().ok()?,
-    };
-    request_host(authority).ok()
+    request_host(ended.details.authority()?).ok()
 }
 
 fn protocol(version: Version) -> &'static str {
@@ -152,9 +135,11 @@ fn protocol(version: Version) -> &'static str {
 }
 
 /// Name and port of the Service, which stand together as `name:port`.
-fn service_parts<'a>(ended: &Ended<'a>) -> Option<(&'a str, &'a str)> {
-    let name: &str = &ended.details.service.as_ref()?.name;
-    Some(name.rsplit_once(':').unwrap_or((name, "-")))
+fn service_parts<'a>(ended: &Ended<'a>) -> Option<(&'a [u8], &'a [u8])> {
+    let [_, name] = ended.details.service()?;
+    let colon = name.iter().rposition(|byte| *byte == b':');
+    let parts = colon.and_then(|colon| Some((name.get(..colon)?, name.get(colon + 1..)?)));
+    Some(parts.unwrap_or((name, b"-")))
 }
 
 /// Writes one value for each try, joined as nginx does; `-` without one.
@@ -170,17 +155,10 @@ fn each(out: &mut Vec<u8>, ended: &Ended<'_>, one: impl Fn(&mut Vec<u8>, &Attemp
     }
 }
 
-fn or_dash(out: &mut Vec<u8>, value: Option<&str>) {
-    match value {
-        Some(value) if !value.is_empty() => escaped(out, value.as_bytes()),
-        Some(_) | None => out.push(b'-'),
-    }
-}
-
-fn escaped_or_dash(out: &mut Vec<u8>, value: Option<&HeaderValue>) {
-    match value {
-        Some(value) if !value.is_empty() => escaped(out, value.as_bytes()),
-        Some(_) | None => out.push(b'-'),
+fn or_dash(out: &mut Vec<u8>, value: Option<impl AsRef<[u8]>>) {
+    match value.as_ref().map(AsRef::as_ref) {
+        None | Some([]) => out.push(b'-'),
+        Some(value) => escaped(out, value),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Where lines of the access log go: a buffer of each worker, one writer thread behind a bounded channel, one sink.
 //!
-//! A worker never waits for the sink. When the channel is full the buffer's lines are lost and counted.
+//! A worker never waits for the sink. When the channel is full the buffer's lines are lost and counted. What was written out of a full
+//! buffer goes back to its worker, so that a busy one fills the same two by turns; what was written before is let go.
 
 use std::cell::{Cell, RefCell};
 use std::fs::{File, OpenOptions};
@@ -13,18 +14,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use http::HeaderValue;
-
 use super::Metrics;
+use super::details::{Details, Needs};
 use super::line::Clock;
-use super::record::Attempt;
 use crate::settings::{AccessLog, LogFormat};
 
 /// A worker's buffer is handed over once it holds this many bytes.
 const FLUSH_BYTES: usize = 64 * 1024;
+/// How large a worker's buffer is: the line that fills it may reach beyond.
+const BUFFER_BYTES: usize = FLUSH_BYTES + 4096;
 /// No line waits longer than this in a worker's buffer.
 const FLUSH_AFTER: Duration = Duration::from_secs(1);
-/// How many records' lists a worker keeps: about as many as it has requests under way.
+/// How many records' details a worker keeps: about as many as it has requests under way.
 const MOST_SPARE: usize = 256;
 /// Buffers on their way to the writer: with [`FLUSH_BYTES`], some 4 MiB for the process.
 const QUEUE: usize = 64;
@@ -58,8 +59,28 @@ struct Writer {
 
 #[derive(Debug)]
 enum Message {
-    Lines(Vec<u8>, u64),
+    Lines(Batch),
     Close,
+}
+
+/// What a worker hands over.
+#[derive(Debug)]
+struct Batch {
+    bytes: Vec<u8>,
+    lines: u64,
+    /// Where the buffer goes when it is written.
+    back: SyncSender<Vec<u8>>,
+}
+
+impl Batch {
+    /// Gives the buffer back if its worker is busy: it filled it, and to the size that all have.
+    fn give_back(mut self) {
+        if self.bytes.len() >= FLUSH_BYTES && self.bytes.capacity() <= BUFFER_BYTES {
+            self.bytes.clear();
+            // One waits there already, or the worker is gone.
+            let _ = self.back.try_send(self.bytes);
+        }
+    }
 }
 
 impl Logger {
@@ -98,11 +119,15 @@ impl Logger {
     #[must_use]
     pub fn observer(&self) -> Rc<Observer> {
         let queue = self.lock().as_ref().map(|writer| writer.queue.clone());
+        let (back, written) = sync_channel(1);
         Rc::new(Observer {
             metrics: Arc::clone(&self.metrics),
             lines: queue.map(|queue| Lines {
                 format: Arc::clone(&self.format),
+                needs: Needs::of(&self.format),
                 queue,
+                back,
+                written,
                 buffer: RefCell::default(),
                 count: Cell::new(0),
                 clock: RefCell::new(Clock::new()),
@@ -150,36 +175,36 @@ pub struct Observer {
     lines: Option<Lines>,
 }
 
-/// What a record keeps of the headers that the format names, and of its tries.
-type Lists = (Vec<Option<HeaderValue>>, Vec<Attempt>);
-
 /// The lines that a worker has not handed over yet.
 #[derive(Debug)]
 pub(super) struct Lines {
-    pub(super) format: Arc<LogFormat>,
+    format: Arc<LogFormat>,
+    pub(super) needs: Needs,
     queue: SyncSender<Message>,
+    back: SyncSender<Vec<u8>>,
+    /// A buffer that was written and came back.
+    written: Receiver<Vec<u8>>,
     buffer: RefCell<Vec<u8>>,
     count: Cell<u64>,
     clock: RefCell<Clock>,
-    /// Lists of records that have ended, empty, for those to come.
-    spare: RefCell<Vec<Lists>>,
+    /// Details of records that have ended, for those to come.
+    spare: RefCell<Vec<Box<Details>>>,
     /// Told when a line comes into the empty buffer.
     begun: tokio::sync::Notify,
 }
 
 impl Lines {
-    /// Returns the empty lists of a record: its headers and its tries.
-    pub(super) fn spare_lists(&self) -> Lists {
-        self.spare.borrow_mut().pop().unwrap_or_default()
+    /// Returns details for a record that begins; what they were of before is still in them.
+    pub(super) fn spare(&self) -> Box<Details> {
+        self.spare.borrow_mut().pop().unwrap_or_else(|| Box::new(Details::new()))
     }
 
-    /// Takes back the lists of a record that has ended.
-    pub(super) fn take_back(&self, mut headers: Vec<Option<HeaderValue>>, mut attempts: Vec<Attempt>) {
-        headers.clear();
-        attempts.clear();
+    /// Takes back the details of a record that has ended.
+    pub(super) fn take_back(&self, mut details: Box<Details>) {
+        details.shrink();
         let mut spare = self.spare.borrow_mut();
         if spare.len() < MOST_SPARE {
-            spare.push((headers, attempts));
+            spare.push(details);
         }
     }
 }
@@ -205,7 +230,7 @@ impl Observer {
             return;
         };
         if buffer.capacity() == 0 {
-            buffer.reserve(FLUSH_BYTES + 4096);
+            *buffer = lines.written.try_recv().unwrap_or_else(|_| Vec::with_capacity(BUFFER_BYTES));
         }
         let was_empty = buffer.is_empty();
         render(&mut buffer, &lines.format, &mut clock);
@@ -227,7 +252,11 @@ impl Observer {
         let bytes = std::mem::take(&mut *buffer);
         drop(buffer);
         let count = lines.count.replace(0);
-        if count > 0 && lines.queue.try_send(Message::Lines(bytes, count)).is_err() {
+        if count == 0 {
+            return;
+        }
+        let batch = Batch { bytes, lines: count, back: lines.back.clone() };
+        if lines.queue.try_send(Message::Lines(batch)).is_err() {
             self.metrics.log_dropped(count);
         }
     }
@@ -300,18 +329,19 @@ impl Sink for LogFile {
 /// The writer thread: writes until it is told to close.
 fn write_all(queue: &Receiver<Message>, sink: &mut dyn Sink, metrics: &Metrics) {
     let mut broken = false;
-    while let Ok(Message::Lines(bytes, count)) = queue.recv() {
-        match sink.refresh().and_then(|()| sink.write_all(&bytes)).and_then(|()| sink.flush()) {
+    while let Ok(Message::Lines(batch)) = queue.recv() {
+        match sink.refresh().and_then(|()| sink.write_all(&batch.bytes)).and_then(|()| sink.flush()) {
             Ok(()) => broken = false,
             Err(error) => {
                 metrics.log_failed();
-                metrics.log_dropped(count);
+                metrics.log_dropped(batch.lines);
                 if !broken {
                     tracing::error!(%error, "the access log cannot be written; its lines are lost until it can");
                 }
                 broken = true;
             }
         }
+        batch.give_back();
     }
 }
 

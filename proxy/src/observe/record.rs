@@ -5,15 +5,15 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::{HeaderValue, Method, StatusCode, Uri, Version};
+use http::StatusCode;
 
 use super::counts::{SOON, Times, TryTimes};
+use super::details::Details;
 use super::label::MethodLabel;
 use super::route_series::Seen;
 use super::{Observer, RouteSeries, line};
 use crate::error::Reason;
 use crate::model::{Origin, Scheme};
-use crate::settings::{Shape, Variable};
 
 /// What is logged of a client that went away before it had a status, as nginx does.
 const CLIENT_GONE: u16 = 499;
@@ -63,39 +63,6 @@ struct Try {
     connected: Option<Instant>,
 }
 
-/// What only a line of the log needs.
-#[derive(Debug)]
-pub(super) struct Details {
-    pub(super) client: SocketAddr,
-    pub(super) listener: Arc<str>,
-    pub(super) local_port: u16,
-    pub(super) scheme: Scheme,
-    pub(super) server_name: Option<Arc<str>>,
-    pub(super) tls_version: Option<&'static str>,
-    pub(super) method: Method,
-    pub(super) target: Uri,
-    pub(super) version: Version,
-    pub(super) host: Option<HeaderValue>,
-    /// As the format's headers stand.
-    pub(super) headers: Vec<Option<HeaderValue>>,
-    pub(super) head_bytes: u64,
-    pub(super) request_id: Option<HeaderValue>,
-    pub(super) service: Option<Arc<Origin>>,
-    pub(super) attempts: Vec<Attempt>,
-}
-
-/// One endpoint that was tried.
-#[derive(Debug)]
-pub(super) struct Attempt {
-    pub(super) address: SocketAddr,
-    pub(super) name: Arc<str>,
-    pub(super) started: Instant,
-    pub(super) connected: Option<Duration>,
-    pub(super) answered: Option<(u16, Duration)>,
-    pub(super) took: Duration,
-    pub(super) bytes: u64,
-}
-
 /// What a line is rendered from.
 #[derive(Debug)]
 pub(super) struct Ended<'a> {
@@ -122,27 +89,9 @@ impl Record {
     #[must_use]
     pub fn begin(observer: &Rc<Observer>, client: ClientFacts<'_>, request: &http::request::Parts) -> Self {
         let details = observer.lines().map(|lines| {
-            let header = |name| request.headers.get(name).cloned();
-            let counted = matches!(lines.format.shape(), Shape::Json) || lines.format.uses(Variable::RequestLength);
-            let (mut headers, attempts) = lines.spare_lists();
-            headers.extend(lines.format.headers().iter().map(header));
-            Box::new(Details {
-                client: client.client,
-                listener: Arc::clone(client.listener),
-                local_port: client.local_port,
-                scheme: client.scheme,
-                server_name: client.server_name.cloned(),
-                tls_version: client.tls_version,
-                method: request.method.clone(),
-                target: request.uri.clone(),
-                version: request.version,
-                host: header(&http::header::HOST),
-                headers,
-                head_bytes: if counted { head_bytes(request) } else { 0 },
-                request_id: None,
-                service: None,
-                attempts,
-            })
+            let mut details = lines.spare();
+            details.begin(&lines.needs, &client, request);
+            details
         });
         Self {
             observer: Rc::clone(observer),
@@ -186,27 +135,24 @@ impl Record {
     /// Says which Service the route leads to.
     pub fn service(&mut self, service: &Arc<Origin>) {
         if let Some(details) = &mut self.details {
-            details.service = Some(Arc::clone(service));
+            details.take_service(service);
         }
     }
 
     /// Says what the request's identity is; the first word stays. It is asked for only if the log is on.
-    pub fn request_id(&mut self, id: impl FnOnce() -> Option<HeaderValue>) {
-        if let Some(details) = &mut self.details
-            && details.request_id.is_none()
-        {
-            details.request_id = id();
+    pub fn request_id<T: AsRef<[u8]>>(&mut self, id: impl FnOnce() -> Option<T>) {
+        if let Some(details) = &mut self.details {
+            details.take_request_id(id);
         }
     }
 
     /// Says that an endpoint is tried from `now` on; the try before it, if any, is over.
     pub fn attempt(&mut self, address: SocketAddr, name: &Arc<str>, now: Instant) {
         self.last_try = Some(Try { began: now, connected: None });
-        let bytes = self.bytes_out;
-        let Some(details) = &mut self.details else { return };
-        close_attempt(&mut details.attempts, now, bytes);
-        let name = Arc::clone(name);
-        details.attempts.push(Attempt { address, name, started: now, connected: None, answered: None, took: Duration::ZERO, bytes: 0 });
+        if let (Some(lines), Some(details)) = (self.observer.lines(), &mut self.details) {
+            details.close_attempt(now, self.bytes_out);
+            details.attempt(&lines.needs, address, name, now);
+        }
     }
 
     /// Says that the connection to the endpoint stands, as of `now`.
@@ -221,8 +167,8 @@ impl Record {
 
     /// Says that the endpoint's answer has begun.
     pub fn answered(&mut self, status: StatusCode) {
-        if let Some(attempt) = self.details.as_mut().and_then(|details| details.attempts.last_mut()) {
-            attempt.answered = Some((status.as_u16(), attempt.started.elapsed()));
+        if let (Some(lines), Some(details)) = (self.observer.lines(), &mut self.details) {
+            details.answered(&lines.needs, status.as_u16());
         }
     }
 
@@ -281,10 +227,10 @@ impl Drop for Record {
         if let Some(reason) = self.reason {
             metrics.answer(reason);
         }
-        let Some(details) = &mut self.details else { return };
-        close_attempt(&mut details.attempts, now, self.bytes_out);
+        let Some(mut details) = self.details.take() else { return };
+        details.close_attempt(now, self.bytes_out);
         let ended = Ended {
-            details,
+            details: &details,
             series: self.series.as_deref(),
             status,
             reason: self.reason,
@@ -294,26 +240,10 @@ impl Drop for Record {
             took,
         };
         self.observer.push(|out, format, clock| line::render(out, format, clock, &ended));
-        if let (Some(lines), Some(details)) = (self.observer.lines(), self.details.take()) {
-            lines.take_back(details.headers, details.attempts);
+        if let Some(lines) = self.observer.lines() {
+            lines.take_back(details);
         }
     }
-}
-
-/// Ends the last try: all that was sent to the client came from it, if it answered at all.
-fn close_attempt(attempts: &mut [Attempt], now: Instant, sent: u64) {
-    if let Some(attempt) = attempts.last_mut() {
-        attempt.took = now.saturating_duration_since(attempt.started);
-        attempt.bytes = if attempt.answered.is_some() { sent } else { 0 };
-    }
-}
-
-/// Returns how long the head is in HTTP/1.1's spelling: what HTTP/2 sends has no other length that would mean anything to people.
-fn head_bytes(request: &http::request::Parts) -> u64 {
-    let target = request.uri.path_and_query().map_or(1, |target| target.as_str().len());
-    let line = request.method.as_str().len() + target + " HTTP/1.1\r\n".len() + 1;
-    let headers: usize = request.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
-    (line + headers + 2) as u64
 }
 
 #[cfg(test)]

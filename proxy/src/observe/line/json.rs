@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use super::clock::Clock;
 use super::write::{address, is_plain, number, socket_address, thousandths};
-use super::{host, protocol, target};
+use super::{host, protocol};
 use crate::model::HostMatch;
-use crate::observe::record::{Attempt, Ended};
+use crate::observe::details::{Attempt, Details};
+use crate::observe::record::Ended;
 
 /// From here on, in seconds, `f64` no longer has all microseconds: some thirty years.
 const INEXACT: u64 = 1_000_000_000;
@@ -23,7 +24,7 @@ pub(super) fn json(out: &mut Vec<u8>, clock: &Clock, ended: &Ended<'_>) {
     out.extend_from_slice(b"\",\"client.port\":");
     number(out, details.client.port().into());
     out.extend_from_slice(b",\"listener\":\"");
-    inside(out, details.listener.as_bytes());
+    inside(out, details.listener());
     out.extend_from_slice(b"\",\"scheme\":\"");
     out.extend_from_slice(details.scheme.as_str().as_bytes());
     out.extend_from_slice(b"\",\"protocol\":\"");
@@ -31,13 +32,13 @@ pub(super) fn json(out: &mut Vec<u8>, clock: &Clock, ended: &Ended<'_>) {
     out.extend_from_slice(b"\",\"tls_version\":");
     text_or_null(out, details.tls_version);
     out.extend_from_slice(b",\"server_name\":");
-    text_or_null(out, details.server_name.as_deref());
+    text_or_null(out, details.server_name());
     out.extend_from_slice(b",\"method\":\"");
     inside(out, details.method.as_str().as_bytes());
     out.extend_from_slice(b"\",\"host\":");
     text_or_null(out, host(ended).as_deref());
     out.extend_from_slice(b",\"target\":\"");
-    inside(out, target(ended).as_bytes());
+    inside(out, details.target());
     out.extend_from_slice(b"\",\"status\":");
     number(out, ended.status.into());
     out.extend_from_slice(b",\"reason\":");
@@ -49,16 +50,16 @@ pub(super) fn json(out: &mut Vec<u8>, clock: &Clock, ended: &Ended<'_>) {
     out.extend_from_slice(b",\"duration_ms\":");
     milliseconds(out, ended.took);
     out.extend_from_slice(b",\"request.id\":");
-    text_or_null(out, details.request_id.as_ref());
+    text_or_null(out, details.request_id());
     out.extend_from_slice(b",\"route\":");
     route(out, ended);
     out.extend_from_slice(b",\"backend\":");
-    match &details.service {
-        Some(service) => {
+    match details.service() {
+        Some([namespace, name]) => {
             out.push(b'"');
-            inside(out, service.namespace.as_bytes());
+            inside(out, namespace);
             out.push(b'/');
-            inside(out, service.name.as_bytes());
+            inside(out, name);
             out.push(b'"');
         }
         None => null(out),
@@ -68,13 +69,12 @@ pub(super) fn json(out: &mut Vec<u8>, clock: &Clock, ended: &Ended<'_>) {
         if i > 0 {
             out.push(b',');
         }
-        tried(out, attempt);
+        tried(out, details, attempt);
     }
-    let header = |at: usize| details.headers.get(at).and_then(Option::as_ref);
     out.extend_from_slice(b"],\"referer\":");
-    text_or_null(out, header(0));
+    text_or_null(out, details.header(0));
     out.extend_from_slice(b",\"user_agent\":");
-    text_or_null(out, header(1));
+    text_or_null(out, details.header(1));
     out.push(b'}');
 }
 
@@ -102,20 +102,20 @@ fn route(out: &mut Vec<u8>, ended: &Ended<'_>) {
     out.extend_from_slice(b"\"}");
 }
 
-fn tried(out: &mut Vec<u8>, attempt: &Attempt) {
+fn tried(out: &mut Vec<u8>, details: &Details, attempt: &Attempt) {
     out.extend_from_slice(b"{\"address\":\"");
     socket_address(out, attempt.address);
     out.extend_from_slice(b"\",\"endpoint\":\"");
-    inside(out, attempt.name.as_bytes());
+    inside(out, details.text(attempt.name));
     out.extend_from_slice(b"\",\"status\":");
     match attempt.answered {
-        Some((status, _)) => number(out, status.into()),
+        Some(status) => number(out, status.into()),
         None => null(out),
     }
     out.extend_from_slice(b",\"connect_ms\":");
     milliseconds_or_null(out, attempt.connected);
     out.extend_from_slice(b",\"header_ms\":");
-    milliseconds_or_null(out, attempt.answered.map(|(_, after)| after));
+    milliseconds_or_null(out, attempt.header_after);
     out.extend_from_slice(b",\"duration_ms\":");
     milliseconds(out, attempt.took);
     out.push(b'}');

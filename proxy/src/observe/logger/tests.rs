@@ -51,6 +51,46 @@ fn lines_wait_in_the_buffer_until_it_is_large() {
 }
 
 #[test]
+fn a_full_buffer_comes_back_empty_and_others_are_let_go() {
+    let (logger, told) = told("json");
+    let observer = logger.observer();
+    let lines = observer.lines().unwrap();
+    let place = || lines.buffer.borrow().as_ptr();
+    line(&observer, "one");
+    let first = place();
+    line(&observer, &"x".repeat(FLUSH_BYTES));
+    assert_eq!(told.recv_timeout(Duration::from_secs(5)).unwrap().len(), "one\n".len() + FLUSH_BYTES + 1);
+    let back = lines.written.recv_timeout(Duration::from_secs(5)).unwrap();
+    assert_eq!((back.as_ptr(), back.len(), back.capacity()), (first, 0, BUFFER_BYTES));
+    lines.back.send(back).unwrap();
+
+    line(&observer, "two");
+    assert_eq!(place(), first, "it is filled again");
+    observer.flush();
+    assert_eq!(told.recv_timeout(Duration::from_secs(5)).unwrap(), b"two\n");
+    line(&observer, &"x".repeat(3 * BUFFER_BYTES));
+    assert_eq!(told.recv_timeout(Duration::from_secs(5)).unwrap().len(), 3 * BUFFER_BYTES + 1);
+    line(&observer, "three");
+    drop(observer);
+    logger.close();
+    assert_eq!(told.recv().unwrap(), b"three\n");
+}
+
+#[test]
+fn a_worker_has_one_buffer_to_come_at_most() {
+    let (logger, told) = told("json");
+    let observer = logger.observer();
+    for _ in 0..QUEUE {
+        line(&observer, &"x".repeat(FLUSH_BYTES));
+        assert_eq!(told.recv_timeout(Duration::from_secs(5)).unwrap().len(), FLUSH_BYTES + 1);
+    }
+    logger.close();
+    let lines = observer.lines().unwrap();
+    assert_eq!(lines.written.try_iter().count(), 1);
+    assert_eq!(dropped(&logger), 0);
+}
+
+#[test]
 fn lines_are_written_when_the_worker_ends() {
     let (logger, told) = told("json");
     line(&logger.observer(), "last words");

@@ -4,6 +4,7 @@ use super::*;
 use crate::model::{HostMatch, PathMatch};
 use crate::observe::logger::tests::told;
 use crate::observe::{Logger, Metrics, SeriesLabels};
+use http::{HeaderValue, Version};
 use std::sync::mpsc::Receiver;
 
 struct Case {

@@ -13,7 +13,8 @@ use serde::Serialize;
 
 use crate::error::Reason;
 use crate::model::{Origin, Scheme, request_host};
-use crate::observe::record::Details;
+use crate::observe::details::Needs;
+use crate::observe::record::ClientFacts;
 use crate::observe::{Metrics, SeriesLabels};
 
 #[derive(Serialize)]
@@ -84,7 +85,7 @@ struct Facts {
     request_id: Option<HeaderValue>,
     labels: Option<SeriesLabels>,
     service: Option<Arc<Origin>>,
-    attempts: Vec<Attempt>,
+    attempts: Vec<(Arc<str>, Attempt)>,
     headers: [Option<HeaderValue>; 2],
 }
 
@@ -100,12 +101,12 @@ impl Facts {
         });
         let authority = self.target.authority().map(http::uri::Authority::as_str);
         let path = self.target.path_and_query().map(http::uri::PathAndQuery::as_str);
-        let attempts = self.attempts.iter().map(|attempt| Tried {
+        let attempts = self.attempts.iter().map(|(name, attempt)| Tried {
             address: attempt.address,
-            endpoint: &attempt.name,
-            status: attempt.answered.map(|(status, _)| status),
+            endpoint: name,
+            status: attempt.answered,
             connect_ms: attempt.connected.map(ms),
-            header_ms: attempt.answered.map(|(_, after)| ms(after)),
+            header_ms: attempt.header_after.map(ms),
             duration_ms: ms(attempt.took),
         });
         let line = Line {
@@ -143,23 +144,33 @@ impl Facts {
     fn written(self) -> Vec<u8> {
         let metrics = Arc::<Metrics>::default();
         let series = self.labels.map(|labels| metrics.route(labels));
-        let details = Details {
+        let mut request = http::Request::new(()).into_parts().0;
+        (request.method, request.uri, request.version) = (self.method, self.target, self.version);
+        let names = [http::header::HOST, http::header::REFERER, http::header::USER_AGENT];
+        for (name, value) in names.into_iter().zip([self.host].into_iter().chain(self.headers)) {
+            request.headers.extend(value.map(|value| (name, value)));
+        }
+        let client = ClientFacts {
             client: self.client,
-            listener: self.listener,
+            listener: &self.listener,
             local_port: 80,
             scheme: self.scheme,
-            server_name: self.server_name,
+            server_name: self.server_name.as_ref(),
             tls_version: self.tls_version,
-            method: self.method,
-            target: self.target,
-            version: self.version,
-            host: self.host,
-            headers: self.headers.into(),
-            head_bytes: 0,
-            request_id: self.request_id,
-            service: self.service,
-            attempts: self.attempts,
         };
+        let format = LogFormat::json();
+        let needs = Needs::of(&format);
+        let mut details = Details::new();
+        details.begin(&needs, &client, &request);
+        details.take_request_id(|| self.request_id);
+        if let Some(service) = &self.service {
+            details.take_service(service);
+        }
+        for (name, attempt) in &self.attempts {
+            details.attempt(&needs, attempt.address, name, attempt.started);
+            let last = details.attempts.last_mut().unwrap();
+            *last = Attempt { name: last.name, ..*attempt };
+        }
         let ended = Ended {
             details: &details,
             series: series.as_deref(),
@@ -171,7 +182,7 @@ impl Facts {
             took: self.took,
         };
         let mut out = Vec::new();
-        render(&mut out, &LogFormat::json(), &mut Clock::at(ended.at, self.time), &ended);
+        render(&mut out, &format, &mut Clock::at(ended.at, self.time), &ended);
         out
     }
 }
@@ -218,19 +229,13 @@ fn number() -> impl Strategy<Value = u64> {
     (any::<u64>(), 0..64_u32).prop_map(|(bits, shift)| bits >> shift)
 }
 
-fn attempt() -> impl Strategy<Value = Attempt> {
+fn attempt() -> impl Strategy<Value = (Arc<str>, Attempt)> {
     let answered = prop::option::of((any::<u16>(), time()));
-    (any::<SocketAddr>(), arc(), prop::option::of(time()), answered, time(), number()).prop_map(
-        |(address, name, connected, answered, took, bytes)| Attempt {
-            address,
-            name,
-            started: Instant::now(),
-            connected,
-            answered,
-            took,
-            bytes,
-        },
-    )
+    (any::<SocketAddr>(), arc(), prop::option::of(time()), answered, time()).prop_map(|(address, name, connected, answer, took)| {
+        let (answered, header_after) = answer.unzip();
+        let (started, of_texts) = (Instant::now(), Default::default());
+        (name, Attempt { address, name: of_texts, started, connected, answered, header_after, took, bytes: 0 })
+    })
 }
 
 fn origin() -> impl Strategy<Value = Arc<Origin>> {
