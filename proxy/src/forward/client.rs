@@ -115,12 +115,10 @@ impl Memo {
 
     /// Makes an ID of 128 random bits, in hexadecimal digits. They tell requests apart; they are no secret.
     pub(super) fn request_id(&self) -> [u8; 32] {
-        const DIGITS: [u8; 16] = *b"0123456789abcdef";
-        let digit = |four_bits: u8| DIGITS.get(usize::from(four_bits & 15)).copied().unwrap_or(b'0');
+        let random = (u128::from(self.next()) << 64) | u128::from(self.next());
         let mut text = [0; 32];
-        let bytes = self.next().to_be_bytes().into_iter().chain(self.next().to_be_bytes());
-        for (place, byte) in text.as_chunks_mut().0.iter_mut().zip(bytes) {
-            *place = [digit(byte >> 4), digit(byte)];
+        for (place, four_bytes) in text.as_chunks_mut().0.iter_mut().zip(random.to_be_bytes().as_chunks().0) {
+            *place = hexadecimal(u32::from_be_bytes(*four_bytes));
         }
         text
     }
@@ -133,6 +131,18 @@ impl Memo {
         self.random.set([s0.rotate_left(49) ^ s1 ^ (s1 << 21), s1.rotate_left(28)]);
         result
     }
+}
+
+/// Returns the digits of a number. All are made at once, each in a byte of a word.
+fn hexadecimal(number: u32) -> [u8; 8] {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    let mut digits = u64::from(number);
+    digits = (digits | (digits << 16)) & 0x0000_ffff_0000_ffff;
+    digits = (digits | (digits << 8)) & 0x00ff_00ff_00ff_00ff;
+    digits = (digits | (digits << 4)) & 0x0f0f_0f0f_0f0f_0f0f;
+    // From 10 on, 6 more carries into the upper half of the byte.
+    let letters = ((digits + 6 * EACH) >> 4) & EACH;
+    (digits + u64::from(b'0') * EACH + letters * (u64::from(b'a') - u64::from(b'0') - 10)).to_be_bytes()
 }
 
 /// Reads the value that is written for this, from its place if it is there, else from now on.
@@ -193,6 +203,13 @@ fn address_of(text: &str) -> Option<IpAddr> {
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_id_has_the_digits_of_its_number() {
+        for number in (0..32).map(|bit| 1 << bit).chain([0, 0x0123_4567, 0x89ab_cdef, 0x9a9a_fa0f, u32::MAX]) {
+            assert_eq!(std::str::from_utf8(&hexadecimal(number)).unwrap(), format!("{number:08x}"));
+        }
+    }
 
     #[test]
     fn every_client_is_told_by_its_own_address_whatever_was_told_before() {

@@ -15,6 +15,20 @@ pub(super) const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forw
 pub(super) const X_FORWARDED_SCHEME: HeaderName = HeaderName::from_static("x-forwarded-scheme");
 pub(super) const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// What a backend is told of its client.
+static TOLD: [HeaderName; 7] =
+    [X_REQUEST_ID, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PORT, X_FORWARDED_PROTO, X_FORWARDED_SCHEME, X_REAL_IP];
+/// What is said of one connection alone, besides `Connection` and what that names.
+static HOP_BY_HOP: [(Seen, HeaderName); 5] = [
+    (Seen::KEEP_ALIVE, KEEP_ALIVE),
+    (Seen::PROXY_CONNECTION, PROXY_CONNECTION),
+    (Seen::TE, TE),
+    (Seen::TRANSFER_ENCODING, TRANSFER_ENCODING),
+    (Seen::UPGRADE, UPGRADE),
+];
+/// What a client says to us alone, or must not be believed.
+static NOT_FOR_BACKENDS: [(Seen, HeaderName); 4] =
+    [(Seen::PROXY, PROXY), (Seen::FORWARDED, FORWARDED), (Seen::EXPECT, EXPECT), (Seen::HTTP2_SETTINGS, HTTP2_SETTINGS)];
 pub(super) const TRAILERS: HeaderValue = HeaderValue::from_static("trailers");
 const OUR_NAME: HeaderValue = HeaderValue::from_static("tidegate");
 
@@ -93,7 +107,7 @@ impl Seen {
 
 /// Takes away what only we may say of a client.
 pub(super) fn remove_told(headers: &mut HeaderMap) {
-    for name in [X_REQUEST_ID, X_REAL_IP, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PORT, X_FORWARDED_PROTO, X_FORWARDED_SCHEME] {
+    for name in &TOLD {
         headers.remove(name);
     }
 }
@@ -149,13 +163,7 @@ pub(super) fn clean_request(headers: &mut HeaderMap, seen: Seen) -> bool {
         headers.remove(CONTENT_LENGTH);
     }
     clean_seen(headers, seen);
-    for (which, name) in
-        [(Seen::PROXY, PROXY), (Seen::FORWARDED, FORWARDED), (Seen::EXPECT, EXPECT), (Seen::HTTP2_SETTINGS, HTTP2_SETTINGS)]
-    {
-        if seen.has(which) {
-            headers.remove(name);
-        }
-    }
+    remove_seen(headers, seen, &NOT_FOR_BACKENDS);
     if seen.has(Seen::ALIAS) {
         let aliases: Vec<_> = headers.keys().filter(|name| is_alias(name.as_str())).cloned().collect();
         for alias in aliases {
@@ -195,14 +203,12 @@ fn clean_seen(headers: &mut HeaderMap, seen: Seen) {
     if seen.has(Seen::CONNECTION) {
         remove_named_by_connection(headers);
     }
-    for (which, name) in [
-        (Seen::KEEP_ALIVE, KEEP_ALIVE),
-        (Seen::PROXY_CONNECTION, PROXY_CONNECTION),
-        (Seen::TE, TE),
-        (Seen::TRANSFER_ENCODING, TRANSFER_ENCODING),
-        (Seen::UPGRADE, UPGRADE),
-    ] {
-        if seen.has(which) {
+    remove_seen(headers, seen, &HOP_BY_HOP);
+}
+
+fn remove_seen(headers: &mut HeaderMap, seen: Seen, names: &[(Seen, HeaderName)]) {
+    for (which, name) in names {
+        if seen.has(*which) {
             headers.remove(name);
         }
     }

@@ -65,17 +65,18 @@ pub(super) fn write<B>(text: &mut Vec<u8>, request: &Request<B>, more: &impl Mor
 /// # Errors
 /// The bytes are no head.
 pub(super) fn read(bytes: &mut BytesMut, method: &Method, fields: &mut HeaderMap) -> Result<Option<Head>, InvalidHead> {
+    let mut places = Places { all: [(Place::default(), Place::default()); MOST_FIELDS], count: 0 };
     loop {
-        let Some((Line { version, status, reason }, places, text)) = read_one(bytes)? else {
+        let Some((Line { version, status, reason }, text)) = read_one(bytes, &mut places)? else {
             return if bytes.len() > LARGEST { Err(InvalidHead::TooLarge) } else { Ok(None) };
         };
         if status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS {
             read_fields(&text, &places, &mut HeaderMap::new())?;
             continue;
         }
-        read_fields(&text, &places, fields)?;
-        let framing = framing(method, status, version, fields)?;
-        let persists = status != StatusCode::SWITCHING_PROTOCOLS && framing != Framing::Close && persists(version, fields);
+        let which = read_fields(&text, &places, fields)?;
+        let framing = framing(method, status, version, fields, which)?;
+        let persists = status != StatusCode::SWITCHING_PROTOCOLS && framing != Framing::Close && persists(version, fields, which);
         let mut response = Response::new(());
         *response.status_mut() = status;
         *response.headers_mut() = std::mem::take(fields);
@@ -124,9 +125,8 @@ struct Places {
     count: usize,
 }
 
-/// Takes one head out of the bytes, interim or not.
-fn read_one(bytes: &mut BytesMut) -> Result<Option<(Line, Places, Bytes)>, InvalidHead> {
-    let mut places = Places { all: [(Place::default(), Place::default()); MOST_FIELDS], count: 0 };
+/// Takes one head out of the bytes, interim or not, and notes where its fields lie.
+fn read_one(bytes: &mut BytesMut, places: &mut Places) -> Result<Option<(Line, Bytes)>, InvalidHead> {
     let (line, length) = {
         let mut room = [const { MaybeUninit::uninit() }; MOST_FIELDS];
         let mut parsed = httparse::Response::new(&mut []);
@@ -142,32 +142,49 @@ fn read_one(bytes: &mut BytesMut) -> Result<Option<(Line, Places, Bytes)>, Inval
         let version = if parsed.version == Some(1) { Minor::One } else { Minor::Zero };
         (Line { version, status, reason }, length)
     };
-    Ok(Some((line, places, bytes.split_to(length).freeze())))
+    Ok(Some((line, bytes.split_to(length).freeze())))
+}
+
+/// Which fields there are of those that say how an exchange ends: a look into the map for each that is not there would cost more.
+#[derive(Debug, Clone, Copy, Default)]
+struct Which {
+    connection: bool,
+    content_length: bool,
+    transfer_encoding: bool,
 }
 
 /// Puts the fields of a head in place of those that are there.
-fn read_fields(head: &Bytes, places: &Places, fields: &mut HeaderMap) -> Result<(), InvalidHead> {
+fn read_fields(head: &Bytes, places: &Places, fields: &mut HeaderMap) -> Result<Which, InvalidHead> {
+    let mut which = Which::default();
     fields.clear();
     fields.reserve(places.count);
     for (name, value) in places.all.iter().take(places.count) {
         let name = head.get(name.range()).and_then(|name| HeaderName::from_bytes(name).ok()).ok_or(InvalidHead::Field)?;
         let value = HeaderValue::from_maybe_shared(head.slice(value.range())).map_err(|_| InvalidHead::Field)?;
+        which.connection |= name == CONNECTION;
+        which.content_length |= name == CONTENT_LENGTH;
+        which.transfer_encoding |= name == TRANSFER_ENCODING;
         fields.append(name, value);
     }
-    Ok(())
+    Ok(which)
 }
 
 /// Finds out how the end of a body is known (RFC 9112 §6.3).
-fn framing(method: &Method, status: StatusCode, version: Minor, fields: &HeaderMap) -> Result<Framing, InvalidHead> {
+fn framing(method: &Method, status: StatusCode, version: Minor, fields: &HeaderMap, which: Which) -> Result<Framing, InvalidHead> {
     let bodiless = [StatusCode::SWITCHING_PROTOCOLS, StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED];
     if *method == Method::HEAD || bodiless.contains(&status) {
         return Ok(Framing::Over);
     }
-    if let Some(last) = fields.get_all(TRANSFER_ENCODING).iter().next_back() {
+    if which.transfer_encoding
+        && let Some(last) = fields.get_all(TRANSFER_ENCODING).iter().next_back()
+    {
         if version == Minor::Zero {
             return Err(InvalidHead::TransferEncoding);
         }
         return Ok(if ends_chunked(last) { Framing::Chunked(Chunk::Size) } else { Framing::Close });
+    }
+    if !which.content_length {
+        return Ok(Framing::Close);
     }
     let mut lengths = fields.get_all(CONTENT_LENGTH).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
     let Some(first) = lengths.next() else { return Ok(Framing::Close) };
@@ -185,14 +202,20 @@ fn ends_chunked(value: &HeaderValue) -> bool {
 /// Reads a number that is nothing but digits.
 fn digits(text: &[u8]) -> Option<u64> {
     let text = text.trim_ascii();
-    if !text.iter().all(u8::is_ascii_digit) {
+    if text.is_empty() {
         return None;
     }
-    std::str::from_utf8(text).ok()?.parse().ok()
+    text.iter().try_fold(0_u64, |number, digit| {
+        let digit = digit.checked_sub(b'0').filter(|digit| *digit < 10)?;
+        number.checked_mul(10)?.checked_add(digit.into())
+    })
 }
 
 /// Whether a connection outlives the response (RFC 9112 §9.3).
-fn persists(version: Minor, fields: &HeaderMap) -> bool {
+fn persists(version: Minor, fields: &HeaderMap, which: Which) -> bool {
+    if !which.connection {
+        return version == Minor::One;
+    }
     let says = |word: &[u8]| {
         let mut tokens = fields.get_all(CONNECTION).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
         tokens.any(|token| token.trim_ascii().eq_ignore_ascii_case(word))
