@@ -75,8 +75,8 @@ impl<'w> Told<'w> {
     }
 
     /// Returns the request's ID.
-    pub(super) fn request_id(&self) -> HeaderValue {
-        self.id.field()
+    pub(super) fn request_id(&self) -> &[u8] {
+        self.id.bytes()
     }
 
     fn host(&self) -> &HeaderValue {

@@ -119,20 +119,22 @@ impl Logger {
     #[must_use]
     pub fn observer(&self) -> Rc<Observer> {
         let queue = self.lock().as_ref().map(|writer| writer.queue.clone());
-        let (back, written) = sync_channel(1);
         Rc::new(Observer {
             metrics: Arc::clone(&self.metrics),
-            lines: queue.map(|queue| Lines {
-                format: Arc::clone(&self.format),
-                needs: Needs::of(&self.format),
-                queue,
-                back,
-                written,
-                buffer: RefCell::default(),
-                count: Cell::new(0),
-                clock: RefCell::new(Clock::new()),
-                spare: RefCell::default(),
-                begun: tokio::sync::Notify::new(),
+            lines: queue.map(|queue| {
+                let (back, written) = sync_channel(1);
+                Lines {
+                    format: Arc::clone(&self.format),
+                    needs: Needs::of(&self.format),
+                    queue,
+                    back,
+                    written,
+                    buffer: RefCell::default(),
+                    count: Cell::new(0),
+                    clock: RefCell::new(Clock::new()),
+                    spare: RefCell::default(),
+                    begun: tokio::sync::Notify::new(),
+                }
             }),
         })
     }
@@ -188,6 +190,7 @@ pub(super) struct Lines {
     count: Cell<u64>,
     clock: RefCell<Clock>,
     /// Details of records that have ended, for those to come.
+    #[expect(clippy::vec_box, reason = "they go from hand to hand whole")]
     spare: RefCell<Vec<Box<Details>>>,
     /// Told when a line comes into the empty buffer.
     begun: tokio::sync::Notify,

@@ -28,9 +28,7 @@ const fn octets() -> [([u8; 4], u8); 256] {
 
 /// Returns the last digit.
 fn digit(number: u64) -> u8 {
-    #[expect(clippy::cast_possible_truncation, reason = "it is below 10")]
-    let digit = (number % 10) as u8;
-    b'0' + digit
+    b'0' + (number % 10) as u8
 }
 
 /// Writes a number. Most have few digits: they cost least one by one.
