@@ -55,7 +55,8 @@ struct Shared {
     /// Endpoints as the balancer knows them, by Service and slice.
     slices: Mutex<BTreeMap<Name, BTreeMap<String, EndpointSlice>>>,
     turn: AtomicUsize,
-    led: Mutex<BTreeMap<Ends, Led>>,
+    /// Several connections, one after another, may have the same ends: a port is given out again once its connection is gone.
+    led: Mutex<BTreeMap<Ends, Vec<Led>>>,
 }
 
 impl std::fmt::Debug for Shared {
@@ -77,17 +78,17 @@ impl Balancer {
         Ok(Self { shared, tasks })
     }
 
-    /// Returns where a connection was led to, the last one if there were several with these ends.
+    /// Returns where the connection was led to that had these ends at a moment.
     #[must_use]
-    pub fn led(&self, ends: Ends) -> Option<Led> {
-        self.shared.led().get(&ends).copied()
+    pub fn led(&self, ends: Ends, at: Instant) -> Option<Led> {
+        self.shared.led().get(&ends)?.iter().rfind(|led| led.at <= at).copied()
     }
 
     /// Returns how many connections were led to this address so far, and how many of them are open.
     #[must_use]
     pub fn led_to(&self, address: IpAddr) -> (usize, usize) {
         let led = self.shared.led();
-        let there = led.values().filter(|led| led.to.ip() == address);
+        let there = led.values().flatten().filter(|led| led.to.ip() == address);
         (there.clone().count(), there.filter(|led| led.open).count())
     }
 }
@@ -104,19 +105,29 @@ impl Drop for Balancer {
 struct Over {
     shared: Arc<Shared>,
     ends: Ends,
+    /// Its place among those with the same ends.
+    place: usize,
 }
 
 impl Drop for Over {
     fn drop(&mut self) {
-        if let Some(led) = self.shared.led().get_mut(&self.ends) {
+        if let Some(led) = self.shared.led().get_mut(&self.ends).and_then(|led| led.get_mut(self.place)) {
             led.open = false;
         }
     }
 }
 
 impl Shared {
-    fn led(&self) -> MutexGuard<'_, BTreeMap<Ends, Led>> {
+    fn led(&self) -> MutexGuard<'_, BTreeMap<Ends, Vec<Led>>> {
         self.led.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes where a connection is led to; returns its place among those with the same ends.
+    fn lead(&self, ends: Ends, to: SocketAddr) -> usize {
+        let mut led = self.led();
+        let led = led.entry(ends).or_default();
+        led.push(Led { to, at: Instant::now(), open: true });
+        led.len() - 1
     }
 
     async fn watch_services(self: Arc<Self>) {
@@ -174,9 +185,9 @@ impl Shared {
                     let Some(endpoint) = self.next(&name, &port) else { continue };
                     let Ok(front) = client.local_addr() else { continue };
                     let (shared, ends) = (Arc::clone(&self), (from, front));
-                    shared.led().insert(ends, Led { to: endpoint, at: Instant::now(), open: true });
+                    let place = shared.lead(ends, endpoint);
                     connections.spawn(async move {
-                        let _over = Over { shared, ends };
+                        let _over = Over { shared, ends, place };
                         let Ok(Ok(mut server)) = timeout(CONNECT_WITHIN, TcpStream::connect(endpoint)).await else { return };
                         let _ = (client.set_nodelay(true), server.set_nodelay(true));
                         // However it ends, both sides see it.

@@ -114,7 +114,7 @@ async fn a_deleted_pod_fails_no_request_and_its_websockets_close_one_after_anoth
         // Its WebSockets, and no others, are closed: each at a moment of its own.
         let balancer = &world()?.balancer;
         let (of_it, others): (Vec<_>, Vec<_>) =
-            tally.closed.iter().partition(|closed| balancer.led(closed.on).is_some_and(|led| led.to.ip() == address));
+            tally.closed.iter().partition(|closed| balancer.led(closed.on, closed.at).is_some_and(|led| led.to.ip() == address));
         ensure!(others.is_empty(), "WebSockets of the other Pod were closed: {others:?}");
         let after: Vec<_> = of_it.iter().map(|closed| closed.at.duration_since(deleted)).collect();
         println!("WebSockets closed after {after:.1?}");
@@ -291,7 +291,7 @@ async fn of_a_leader_that_is_killed_only_what_was_led_to_it_fails_and_another_le
         ensure!(!tally.failed.is_empty(), "nothing failed: {tally}");
         let mut latest = Duration::ZERO;
         for failure in &tally.failed {
-            let led = failure.on.and_then(|ends| world().ok()?.balancer.led(ends));
+            let led = failure.on.and_then(|ends| world().ok()?.balancer.led(ends, failure.at));
             let led =
                 led.filter(|led| led.to.ip() == address).with_context(|| format!("it has nothing to do with it: {failure:?}; {tally}"))?;
             latest = latest.max(led.at.saturating_duration_since(killed));
