@@ -15,19 +15,23 @@ pub struct RequestFacts<'a> {
     pub query: Option<&'a str>,
 }
 
-/// Conditions of one route; all must hold. Ordered by precedence (Gateway API: a method first, then more headers, then more
-/// query parameters).
+/// Conditions of one route; all must hold. Nearly all routes have none, and then it is one word that a request looks at.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, serde::Serialize)]
-pub struct Conditions {
-    /// The only method taken; `None` takes all.
+#[serde(transparent)]
+pub struct Conditions(
+    /// `None` if nothing is asked for.
+    Option<Box<Asked>>,
+);
+
+/// What is asked of a request.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize)]
+struct Asked {
     #[serde(serialize_with = "dump::method", skip_serializing_if = "Option::is_none")]
-    pub method: Option<Method>,
-    /// Headers that must be there.
+    method: Option<Method>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub headers: Vec<HeaderCondition>,
-    /// Query parameters that must be there.
+    headers: Vec<HeaderCondition>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub query: Vec<QueryCondition>,
+    query: Vec<QueryCondition>,
 }
 
 /// A header with this exact value.
@@ -51,15 +55,35 @@ pub struct QueryCondition {
 }
 
 impl Conditions {
+    /// Takes requests with this method (`None` takes all methods), all of these headers and all of these query parameters.
+    #[must_use]
+    pub fn new(method: Option<Method>, headers: Vec<HeaderCondition>, query: Vec<QueryCondition>) -> Self {
+        let asked = Asked { method, headers, query };
+        Self((asked.method.is_some() || !asked.headers.is_empty() || !asked.query.is_empty()).then(|| Box::new(asked)))
+    }
+
     /// Whether there is no condition: every request is taken.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.method.is_none() && self.headers.is_empty() && self.query.is_empty()
+        self.0.is_none()
     }
 
     /// Whether the request has all that is asked for.
     #[must_use]
     pub fn hold(&self, request: RequestFacts<'_>) -> bool {
+        self.0.as_ref().is_none_or(|asked| asked.holds(request))
+    }
+
+    /// Returns the key that sorts the more demanding conditions first (Gateway API: a method first, then more headers, then more query
+    /// parameters).
+    #[must_use]
+    pub fn precedence(&self) -> impl Ord + use<> {
+        std::cmp::Reverse(self.0.as_ref().map(|asked| (asked.method.is_some(), asked.headers.len(), asked.query.len())))
+    }
+}
+
+impl Asked {
+    fn holds(&self, request: RequestFacts<'_>) -> bool {
         self.method.as_ref().is_none_or(|method| method == request.method)
             && self.headers.iter().all(|wanted| request.headers.get_all(&wanted.name).iter().any(|value| value == wanted.value))
             && self.query.iter().all(|wanted| {
@@ -69,12 +93,6 @@ impl Conditions {
                     .find(|(name, _)| *name == wanted.name)
                     .is_some_and(|(_, value)| value == wanted.value)
             })
-    }
-
-    /// Returns the key that sorts the more demanding conditions first.
-    #[must_use]
-    pub fn precedence(&self) -> impl Ord + use<> {
-        std::cmp::Reverse((self.method.is_some(), self.headers.len(), self.query.len()))
     }
 }
 
@@ -89,11 +107,14 @@ mod tests {
         let request = RequestFacts { method: &Method::GET, headers: &headers, query: Some("q=1&r=2&q=3") };
         let header = |name, value| HeaderCondition { name: HeaderName::from_static(name), value: HeaderValue::from_static(value) };
         let query = |name: &str, value: &str| QueryCondition { name: name.into(), value: value.into() };
-        let all = Conditions { method: Some(Method::GET), headers: vec![header("x-a", "1")], query: vec![query("q", "1")] };
-        assert!(all.hold(request));
-        assert!(!Conditions { method: Some(Method::PUT), ..all.clone() }.hold(request));
-        assert!(!Conditions { headers: vec![header("x-a", "2")], ..all.clone() }.hold(request));
-        assert!(!Conditions { query: vec![query("q", "3")], ..all }.hold(request), "the first of a name counts");
+        let all =
+            |method, header_value, parameter| Conditions::new(Some(method), vec![header("x-a", header_value)], vec![query("q", parameter)]);
+        assert!(all(Method::GET, "1", "1").hold(request));
+        assert!(!all(Method::PUT, "1", "1").hold(request));
+        assert!(!all(Method::GET, "2", "1").hold(request));
+        assert!(!all(Method::GET, "1", "3").hold(request), "the first of a name counts");
         assert!(Conditions::default().hold(request));
+        assert_eq!(Conditions::new(None, Vec::new(), Vec::new()), Conditions::default());
+        assert!(all(Method::GET, "1", "1").precedence() < Conditions::default().precedence());
     }
 }

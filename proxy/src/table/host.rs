@@ -9,23 +9,24 @@ use smallvec::SmallVec;
 use super::Route;
 use crate::model::{Compatibility, Conditions, HostMatch, PathMatch, RequestFacts};
 
-/// What one host serves. Immutable; a change of any of its rules makes another.
+/// What one host serves. Immutable; a change of any of its rules makes another. What a look-up needs stands first.
+#[repr(C)]
 pub struct Host {
+    /// Where all other paths lead: to the rules of the prefix `/`.
+    root: Option<u32>,
+    /// Most hosts have one rule: it lies here, not behind a pointer that a request would have to follow.
+    steps: SmallVec<[Step; 1]>,
+    /// Every path that can be told apart leads to the strongest rules that match it, by their place in `steps`. `None` where there is
+    /// nothing to tell apart, as on most hosts: a router takes a kilobyte.
+    paths: Option<Box<matchit::Router<u32>>>,
+    /// What takes the paths that no rule does; `None` leaves them to the listener's fallback.
+    pub default: Option<Arc<Route>>,
     /// What it is called.
     pub name: HostMatch,
     /// Whose conventions hold.
     pub compatibility: Compatibility,
     /// Every route, strongest first; equally strong ones by path, then in the order in which they were added.
     pub routes: Box<[Arc<Route>]>,
-    /// What takes the paths that no rule does; `None` leaves them to the listener's fallback.
-    pub default: Option<Arc<Route>>,
-    /// Every path that can be told apart leads to the strongest rules that match it, by their place in `steps`. `None` where there is
-    /// nothing to tell apart, as on most hosts: a router takes a kilobyte.
-    paths: Option<Box<matchit::Router<usize>>>,
-    /// Where all other paths lead: to the rules of the prefix `/`.
-    root: Option<usize>,
-    /// Most hosts have one rule: it lies here, not behind a pointer that a request would have to follow.
-    steps: SmallVec<[Step; 1]>,
 }
 
 /// The routes of one rule path, and where to go on when none of their conditions hold.
@@ -34,7 +35,7 @@ struct Step {
     routes: SmallVec<[Arc<Route>; 1]>,
     /// The longest prefix that also matches whatever this one does; always of a lower place. Links and not lists, so that deeply
     /// nested paths take no more memory than flat ones.
-    shorter: Option<usize>,
+    shorter: Option<u32>,
 }
 
 impl Host {
@@ -43,7 +44,7 @@ impl Host {
     pub fn find(&self, path: &str, request: RequestFacts<'_>) -> Option<&Arc<Route>> {
         let found = self.paths.as_ref().and_then(|paths| paths.at(&without_braces(path)).map(|found| *found.value).ok());
         let mut at = found.or(self.root.filter(|_| path.starts_with('/')));
-        while let Some(step) = at.and_then(|at| self.steps.get(at)) {
+        while let Some(step) = at.and_then(|at| self.steps.get(usize::try_from(at).ok()?)) {
             if let Some(route) = step.routes.iter().find(|route| route.conditions.hold(request)) {
                 return Some(route);
             }
@@ -124,7 +125,7 @@ impl HostBuilder {
             Some(root)
         });
         leaves.retain(|_, leaf| leaf.itself.is_some() || leaf.below.is_some());
-        let mut paths = (!leaves.is_empty()).then(Box::<matchit::Router<usize>>::default);
+        let mut paths = (!leaves.is_empty()).then(Box::<matchit::Router<u32>>::default);
         for (literal, leaf) in leaves {
             let Some(paths) = &mut paths else { break };
             let pattern = without_braces(&literal);
@@ -151,9 +152,9 @@ impl HostBuilder {
 #[derive(Default)]
 struct Leaf {
     /// Where the literal itself leads.
-    itself: Option<usize>,
+    itself: Option<u32>,
     /// Where everything leads that begins with it.
-    below: Option<usize>,
+    below: Option<u32>,
 }
 
 /// Links the rules of a host. They are sorted as precedence wants them, so that those of one path stand together.
@@ -166,14 +167,15 @@ fn steps(routes: &[(PathMatch, Arc<Route>)]) -> (SmallVec<[Step; 1]>, BTreeMap<S
     let mut steps = SmallVec::with_capacity(rules.len());
     let mut leaves: BTreeMap<String, Leaf> = BTreeMap::new();
     // The prefixes that the last rule lies under, the longest last.
-    let mut around: Vec<(&PathMatch, usize)> = Vec::new();
+    let mut around: Vec<(&PathMatch, u32)> = Vec::new();
     for rule in rules {
         let Some((path, _)) = rule.first() else { continue };
         while around.pop_if(|(prefix, _)| !prefix.matches(path.literal())).is_some() {}
-        let this = steps.len();
+        // A rule is some hundred bytes of an object: four thousand million have no room.
+        let this = u32::try_from(steps.len()).unwrap_or(u32::MAX);
         let shorter = around.last().map(|(_, step)| *step);
         steps.push(Step { routes: rule.iter().map(|(_, route)| Arc::clone(route)).collect(), shorter });
-        let mut lead = |literal: &str, how: fn(&mut Leaf) -> &mut Option<usize>| match leaves.get_mut(literal) {
+        let mut lead = |literal: &str, how: fn(&mut Leaf) -> &mut Option<u32>| match leaves.get_mut(literal) {
             Some(leaf) => *how(leaf) = Some(this),
             None => *how(leaves.entry(literal.to_owned()).or_default()) = Some(this),
         };

@@ -158,11 +158,8 @@ fn certificates_show_names_and_dates_and_no_key() {
 
 #[test]
 fn conditions_are_shown_where_there_are_some() {
-    let conditions = Conditions {
-        method: Some(Method::PUT),
-        headers: vec![crate::model::HeaderCondition { name: HeaderName::from_static("x-a"), value: HeaderValue::from_static("1") }],
-        query: Vec::new(),
-    };
+    let header = crate::model::HeaderCondition { name: HeaderName::from_static("x-a"), value: HeaderValue::from_static("1") };
+    let conditions = Conditions::new(Some(Method::PUT), vec![header], Vec::new());
     let shown = serde_json::to_value(conditions).unwrap();
     assert_eq!(shown, serde_json::json!({"method": "PUT", "headers": [{"name": "x-a", "value": "1"}]}));
 }

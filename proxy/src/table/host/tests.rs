@@ -144,10 +144,17 @@ fn a_thousand_paths_within_one_another_can_be_built_asked_and_dropped() {
     assert!(format!("{deep}a").parse::<crate::model::NormalPath>().is_err(), "longer paths are none of a rule's");
 }
 
+#[test]
+fn what_a_request_asks_for_lies_side_by_side() {
+    // Behind the two counts of its `Arc`, and in two lines of the cache together.
+    assert!(16 + std::mem::offset_of!(Host, default) <= 80, "{}", std::mem::offset_of!(Host, default));
+    assert!(16 + size_of::<Host>() <= 128, "{}", size_of::<Host>());
+}
+
 fn conditions() -> impl Strategy<Value = Conditions> {
     let header = |value| HeaderCondition { name: HeaderName::from_static("x"), value: HeaderValue::from_static(value) };
     let headers = prop::sample::subsequence(vec![header("1"), header("2")], 0..=2);
-    (prop::option::of(Just(Method::PUT)), headers).prop_map(|(method, headers)| Conditions { method, headers, query: Vec::new() })
+    (prop::option::of(Just(Method::PUT)), headers).prop_map(|(method, headers)| Conditions::new(method, headers, Vec::new()))
 }
 
 /// Rules over few elements, so that they nest and collide.

@@ -35,7 +35,7 @@ pub(super) struct Exchange<S> {
     persists: bool,
     /// Why the body breaks off.
     broken: Option<io::Error>,
-    /// How much the next read takes at most.
+    /// How much the next read asks for: what the last ones were given, also those of the exchange before.
     reach: usize,
 }
 
@@ -70,7 +70,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Exchange<S> {
 
     /// Begins with a request's head: as much of it is written as can be at once.
     pub(super) fn begin(&mut self, cx: &mut Context<'_>, head: &[u8]) -> Result<(), NoResponse> {
-        (self.touched, self.flushed, self.persists, self.reach) = (false, false, false, Room::SIZE);
+        (self.touched, self.flushed, self.persists) = (false, false, false);
         let written = match Pin::new(&mut self.stream).poll_write(cx, head) {
             Poll::Ready(written) => written.map_err(NoResponse::Untouched)?,
             Poll::Pending => 0,
@@ -115,7 +115,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Exchange<S> {
         // An endpoint may answer and close before it has taken the whole request.
         let mut unwritten = if self.flushed { None } else { self.write(cx).err() };
         loop {
-            let read = self.poll_fill(cx, room);
+            let read = self.poll_fill(cx, room, self.reach);
             if !matches!(read, Poll::Ready(Ok(1..)))
                 && let Some(error) = unwritten.take()
             {
@@ -161,11 +161,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Exchange<S> {
                 Piece::End => return Poll::Ready(Ok(None)),
                 Piece::More => {
                     self.let_go();
-                    if ready!(self.poll_fill(cx, room))? == 0 {
+                    if ready!(self.poll_fill(cx, room, self.reach_of_body()))? == 0 {
                         self.framing.end().map_err(|error| io::Error::new(io::ErrorKind::UnexpectedEof, error))?;
                     }
                 }
             }
+        }
+    }
+
+    /// Returns how much of the body a read asks for: a byte more than will come, so that it is seen at once that there is no more.
+    fn reach_of_body(&self) -> usize {
+        match self.framing {
+            Framing::Length(left) => usize::try_from(left).unwrap_or(usize::MAX).saturating_add(1).min(self.reach),
+            Framing::Chunked(_) | Framing::Close | Framing::Over => self.reach,
         }
     }
 
@@ -213,35 +221,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Exchange<S> {
     /// Whether the other end has neither closed the stream nor said anything unasked, as far as is known without asking the system.
     pub(super) fn is_silent(&mut self, room: &Room) -> bool {
         // A task that has had its share is told that nothing is there to be read, whatever is.
-        let look = pin!(unconstrained(poll_fn(|cx| self.poll_fill(cx, room))));
+        let look = pin!(unconstrained(poll_fn(|cx| self.poll_fill(cx, room, Room::SIZE))));
         look.poll(&mut Context::from_waker(Waker::noop())).is_pending()
     }
 
-    /// Reads what there is.
-    fn poll_fill(&mut self, cx: &mut Context<'_>, room: &Room) -> Poll<io::Result<usize>> {
-        let reach = match self.framing {
-            Framing::Length(left) => usize::try_from(left).unwrap_or(usize::MAX).min(self.reach),
-            Framing::Chunked(_) | Framing::Close | Framing::Over => self.reach,
-        };
-        let (read, bytes) = if reach <= Room::SIZE {
-            let mut room = room.borrow();
-            let read = ready!(pin!(self.stream.read_buf(&mut *room)).poll(cx))?;
-            let full = room.is_full();
-            let bytes = room.take();
-            if full {
-                self.reach = (self.reach * 2).min(Room::LARGEST);
-            }
-            (read, bytes)
-        } else {
-            let mut bytes = BytesMut::with_capacity(reach);
-            let read = ready!(pin!(self.stream.read_buf(&mut bytes)).poll(cx))?;
-            if read == bytes.capacity() {
-                self.reach = (self.reach * 2).min(Room::LARGEST);
-            } else if read < self.reach / 4 {
-                self.reach /= 2;
-            }
-            (read, bytes)
-        };
+    /// Reads what there is, `reach` bytes of it if there are so many.
+    fn poll_fill(&mut self, cx: &mut Context<'_>, room: &Room, reach: usize) -> Poll<io::Result<usize>> {
+        let mut room = room.borrow(reach);
+        let read = ready!(pin!(self.stream.read_buf(&mut *room)).poll(cx))?;
+        if room.is_full() {
+            self.reach = (self.reach * 2).min(Room::LARGEST);
+        } else if read < self.reach / 4 {
+            self.reach = (self.reach / 2).max(Room::SIZE);
+        }
+        let bytes = room.take();
         if self.rest.is_empty() {
             self.rest = bytes;
         } else {
