@@ -54,21 +54,21 @@ type ConnectsRead = HistogramRead<{ CONNECT_BOUNDS_US.len() + 1 }>;
 
 /// What is counted. A request counts either among the plain ones or among the others, and never moves, so that no sum of both falls.
 ///
-/// The fields stand so that what a small and fast answer touches lies side by side: at ten thousand routes each line of the processor's
-/// cache that a request needs is one that others have pushed out.
+/// The fields stand so that what a small and fast answer touches is one line of the processor's cache: at ten thousand routes each line
+/// that a request needs is one that others have pushed out.
 #[derive(Debug, Default)]
 #[repr(C)]
 pub(super) struct Counts {
-    bytes_out: AtomicU64,
     bytes_in: AtomicU64,
-    /// One more than the bounds: what was larger than all.
-    response_sizes: [AtomicU64; SIZE_BOUNDS.len() + 1],
-    /// Requests of one try, on a connection that stood soon. What they took, the try took, and all belong into the first bucket of times
-    /// to connect; so one look-up counts all three.
-    plain: Durations,
     plain_connects_us: AtomicU64,
     /// The others; made with the first of them.
     others: OnceLock<Box<Others>>,
+    /// The largest first: what was larger than all bounds, then those of each.
+    response_sizes: [AtomicU64; SIZE_BOUNDS.len() + 1],
+    bytes_out: AtomicU64,
+    /// Requests of one try, on a connection that stood soon. What they took, the try took, and all belong into the first bucket of times
+    /// to connect; so one look-up counts all three.
+    plain: Durations,
 }
 
 /// Requests whose times have to be told apart.
@@ -104,7 +104,9 @@ impl Counts {
             }
             Times::Apart { whole, last_try } => self.others.get_or_init(Box::default).count(whole, last_try),
         }
-        bump(&self.response_sizes, SIZE_BOUNDS.partition_point(|bound| *bound < bytes_out));
+        if let Some(count) = self.response_sizes.get(SIZE_BOUNDS.len() - SIZE_BOUNDS.partition_point(|bound| *bound < bytes_out)) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
         // Most requests have no body.
         if bytes_in > 0 {
             self.bytes_in.fetch_add(bytes_in, Ordering::Relaxed);
@@ -123,14 +125,9 @@ impl Counts {
             tries = tries.plus(&others.tries.read());
             connects = connects.plus(&others.connects.read());
         }
-        CountsRead {
-            durations,
-            tries,
-            connects,
-            response_sizes: self.response_sizes.each_ref().map(read),
-            bytes_in: read(&self.bytes_in),
-            bytes_out: read(&self.bytes_out),
-        }
+        let mut response_sizes = self.response_sizes.each_ref().map(read);
+        response_sizes.reverse();
+        CountsRead { durations, tries, connects, response_sizes, bytes_in: read(&self.bytes_in), bytes_out: read(&self.bytes_out) }
     }
 
     pub(super) fn requests(&self) -> u64 {
@@ -147,12 +144,6 @@ impl Others {
         if let Some(connect) = last.connect {
             self.connects.count(&CONNECT_BOUNDS_US, connect);
         }
-    }
-}
-
-fn bump(counts: &[AtomicU64], at: usize) {
-    if let Some(count) = counts.get(at) {
-        count.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -215,5 +206,12 @@ mod tests {
     fn what_most_requests_need_stays_small() {
         assert!(size_of::<Counts>() <= 208, "{} bytes", size_of::<Counts>());
         assert!(size_of::<Others>() <= 256, "{} bytes", size_of::<Others>());
+    }
+
+    #[test]
+    fn a_small_and_fast_answer_touches_one_line_of_the_cache() {
+        let usual = std::mem::offset_of!(Counts, response_sizes) + 4 * size_of::<AtomicU64>();
+        let first_bucket = std::mem::offset_of!(Counts, plain) + size_of::<AtomicU64>();
+        assert!(usual.is_multiple_of(64) && first_bucket < usual + 64, "{usual} {first_bucket}");
     }
 }

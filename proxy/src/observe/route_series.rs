@@ -52,17 +52,20 @@ impl SeriesLabels {
 pub struct RouteSeries {
     /// Where it is counted instead, if hosts are not told apart.
     merged: Option<Arc<RouteSeries>>,
-    first: OnceLock<Box<Pair>>,
+    first: Place,
     common: Arc<Common>,
     labels: SeriesLabels,
 }
 
-/// A method and a status, with their counts, and the next such pair of the route.
+/// Where a pair of method and status is, once it was seen. It stands here of which it is, so that nothing of its counts is touched but
+/// what changes.
+type Place = OnceLock<(Seen, Box<Pair>)>;
+
+/// The counts of a method and a status, and the next such pair of the route.
 #[repr(C)]
 struct Pair {
-    of: Seen,
     counts: Counts,
-    next: OnceLock<Box<Pair>>,
+    next: Place,
 }
 
 /// A method and a status.
@@ -84,13 +87,13 @@ impl Seen {
 
 impl RouteSeries {
     pub(super) fn new(labels: SeriesLabels, common: Arc<Common>) -> Self {
-        Self { labels, merged: None, first: OnceLock::new(), common }
+        Self { labels, merged: None, first: Place::new(), common }
     }
 
     /// Makes a series that is counted where another is.
     pub(super) fn merged_into(labels: SeriesLabels, other: Arc<Self>) -> Self {
         let common = Arc::clone(&other.common);
-        Self { labels, merged: Some(other), first: OnceLock::new(), common }
+        Self { labels, merged: Some(other), first: Place::new(), common }
     }
 
     /// Returns what the series is told from others by.
@@ -107,8 +110,8 @@ impl RouteSeries {
     /// Finds the counts of a pair: the first that a route saw, which is the most frequent as a rule, at once.
     fn counts(&self, seen: Seen) -> &Counts {
         let (mut place, mut pairs) = (&self.first, 0);
-        while let Some(pair) = place.get() {
-            if pair.of == seen {
+        while let Some((of, pair)) = place.get() {
+            if *of == seen {
                 return &pair.counts;
             }
             place = &pair.next;
@@ -119,21 +122,21 @@ impl RouteSeries {
 
     /// Makes the counts of a pair at the end of the list, if there is room.
     #[cold]
-    fn admit<'a>(&'a self, mut place: &'a OnceLock<Box<Pair>>, mut pairs: usize, seen: Seen) -> &'a Counts {
+    fn admit<'a>(&'a self, mut place: &'a Place, mut pairs: usize, seen: Seen) -> &'a Counts {
         while pairs < MOST_PAIRS {
             let took = place.get().is_none();
             if took && !self.common.take_room() {
                 break;
             }
             let mut made = false;
-            let pair = place.get_or_init(|| {
+            let (of, pair) = place.get_or_init(|| {
                 made = true;
-                Box::new(Pair { of: seen, counts: Counts::default(), next: OnceLock::new() })
+                (seen, Box::new(Pair { counts: Counts::default(), next: Place::new() }))
             });
             if took && !made {
                 self.common.give_room(1);
             }
-            if pair.of == seen {
+            if *of == seen {
                 return &pair.counts;
             }
             // Another thread was faster with another pair: further on.
@@ -145,7 +148,7 @@ impl RouteSeries {
     /// Returns every pair that was seen, with its counts.
     pub(super) fn pairs(&self) -> impl Iterator<Item = (Seen, &Counts)> {
         let first = self.first.get();
-        std::iter::successors(first, |pair| pair.next.get()).map(|pair| (pair.of, &pair.counts))
+        std::iter::successors(first, |(_, pair)| pair.next.get()).map(|(of, pair)| (*of, &pair.counts))
     }
 }
 

@@ -14,11 +14,11 @@ use crate::model::{Compatibility, Conditions, HostMatch, PathMatch, RequestFacts
 pub struct Host {
     /// Where all other paths lead: to the rules of the prefix `/`.
     root: Option<u32>,
-    /// Most hosts have one rule: it lies here, not behind a pointer that a request would have to follow.
-    steps: SmallVec<[Step; 1]>,
     /// Every path that can be told apart leads to the strongest rules that match it, by their place in `steps`. `None` where there is
     /// nothing to tell apart, as on most hosts: a router takes a kilobyte.
     paths: Option<Box<matchit::Router<u32>>>,
+    /// Most hosts have one rule: it lies here, not behind a pointer that a request would have to follow.
+    steps: SmallVec<[Step; 1]>,
     /// What takes the paths that no rule does; `None` leaves them to the listener's fallback.
     pub default: Option<Arc<Route>>,
     /// What it is called.

@@ -71,4 +71,6 @@ fn threads_that_see_a_pair_first_at_once_make_it_once() {
 fn the_counts_of_a_pair_stay_small() {
     // What the allocator has blocks for; the first request of a route needs one, and no other.
     assert!(size_of::<Pair>() <= 256, "{} bytes", size_of::<Pair>());
+    // With the counts of its `Arc` two lines of the cache, the first of which every request asks for.
+    assert!(16 + size_of::<RouteSeries>() <= 128, "{} bytes", size_of::<RouteSeries>());
 }
