@@ -13,6 +13,9 @@ use crate::process::{LOAD_CORE, Process, pinned};
 use crate::report::{self, machine};
 use crate::suites::{SUITES, Suite};
 
+/// How often everybody is started anew for a suite at most.
+const MOST_FRESH_STARTS: u32 = 6;
+
 /// What the run is given.
 #[derive(Debug, Clone, clap::Args)]
 pub struct RunOptions {
@@ -111,7 +114,7 @@ pub fn run(options: &RunOptions) -> anyhow::Result<()> {
     let mut fleet = Fleet { ground: &ground, contestants: Vec::new() };
     for suite in suites {
         eprintln!("{}: {}", suite.name, suite.what);
-        for round in 0..options.rounds {
+        for round in 0..rounds(suite, options.rounds) {
             fleet.prepare(suite, &peers)?;
             fleet.round(suite, round, options.slice, &mut results);
         }
@@ -126,6 +129,11 @@ pub fn run(options: &RunOptions) -> anyhow::Result<()> {
     }
     ensure!(results.faults.is_empty(), "{}", results.faults.join("\n"));
     Ok(())
+}
+
+/// Returns how often a suite is measured: memory scatters little, and starting everybody anew takes long.
+fn rounds(suite: &Suite, wanted: u32) -> u32 {
+    if suite.measure.needs_fresh_processes() { wanted.min(MOST_FRESH_STARTS) } else { wanted }
 }
 
 fn chosen(names: &[String]) -> anyhow::Result<Vec<Peer>> {
@@ -162,8 +170,9 @@ struct Fleet<'g> {
 impl Fleet<'_> {
     /// Starts whom a suite needs, unless they run already.
     fn prepare(&mut self, suite: &Suite, peers: &[Peer]) -> anyhow::Result<()> {
+        // A proxy's sites follow each other, so that what disturbs the machine disturbs both.
         let wanted: Vec<_> =
-            suite.sites.iter().flat_map(|site| suite.peers.iter().filter(|peer| peers.contains(peer)).map(|peer| (*peer, *site))).collect();
+            suite.peers.iter().filter(|peer| peers.contains(peer)).flat_map(|peer| suite.sites.iter().map(|site| (*peer, *site))).collect();
         let running = self.contestants.iter().map(|contestant| (contestant.peer, contestant.site));
         if running.eq(wanted.iter().copied()) && !suite.measure.needs_fresh_processes() {
             return Ok(());
@@ -182,7 +191,7 @@ impl Fleet<'_> {
                 let _ = measure::slice(self.ground, contestant, suite.measure, seconds.min(0.3));
             }
         }
-        let mut line = format!("  round {}/{}:", round + 1, results.rounds);
+        let mut line = format!("  round {}/{}:", round + 1, rounds(suite, results.rounds));
         // Whoever follows whom should not always be the same.
         let first = usize::try_from(round).unwrap_or_default() % self.contestants.len().max(1);
         self.contestants.rotate_left(first);
