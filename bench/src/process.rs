@@ -95,11 +95,20 @@ impl Process {
 
     /// Returns the memory of it and of its descendants in KiB, pages that several processes share counted in proportion.
     pub fn pss_kib(&self) -> u64 {
+        self.rollup("Pss:")
+    }
+
+    /// Returns what of it is no part of a file, such as a program's own code: who else runs the same program makes no difference.
+    pub fn pss_anonymous_kib(&self) -> u64 {
+        self.rollup("Pss_Anon:")
+    }
+
+    fn rollup(&self, name: &str) -> u64 {
         self.family()
             .into_iter()
             .filter_map(|id| {
                 let rollup = fs::read_to_string(format!("/proc/{id}/smaps_rollup")).ok()?;
-                rollup.lines().find_map(|line| line.strip_prefix("Pss:")?.split_whitespace().next()?.parse::<u64>().ok())
+                rollup.lines().find_map(|line| line.strip_prefix(name)?.split_whitespace().next()?.parse::<u64>().ok())
             })
             .sum()
     }
@@ -157,7 +166,7 @@ mod tests {
         }
         let family = process.family();
         assert_eq!(family.len(), 2, "{family:?}");
-        assert!(process.pss_kib() > 0);
+        assert!(process.pss_anonymous_kib() > 0 && process.pss_kib() > process.pss_anonymous_kib());
         for id in family {
             Command::new("kill").arg(id.to_string()).status()?;
         }

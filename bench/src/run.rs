@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::measure::{self, Figures};
 use crate::peers::install::{Tools, versions};
-use crate::peers::{Contestant, Ground, Peer, free_address};
+use crate::peers::{Contestant, Ground, Peer, Site, free_address};
 use crate::process::{LOAD_CORE, Process, pinned};
 use crate::report::{self, machine};
 use crate::suites::{SUITES, Suite};
@@ -116,7 +116,7 @@ pub fn run(options: &RunOptions) -> anyhow::Result<()> {
         eprintln!("{}: {}", suite.name, suite.what);
         for round in 0..rounds(suite, options.rounds) {
             fleet.prepare(suite, &peers)?;
-            fleet.round(suite, round, options.slice, &mut results);
+            fleet.round(suite, &peers, round, options.slice, &mut results);
         }
     }
     drop(fleet);
@@ -161,7 +161,8 @@ pub fn backend(ground: &Ground, address: SocketAddr) -> anyhow::Result<Process> 
     Ok(process)
 }
 
-/// Everybody who takes part in the suite at hand.
+/// Everybody who takes part in the suite at hand. Where a suite wants fresh processes nobody is up, and each is started for its slice
+/// alone: memory that several processes share would be counted in part.
 struct Fleet<'g> {
     ground: &'g Ground,
     contestants: Vec<Contestant>,
@@ -170,11 +171,9 @@ struct Fleet<'g> {
 impl Fleet<'_> {
     /// Starts whom a suite needs, unless they run already.
     fn prepare(&mut self, suite: &Suite, peers: &[Peer]) -> anyhow::Result<()> {
-        // A proxy's sites follow each other, so that what disturbs the machine disturbs both.
-        let wanted: Vec<_> =
-            suite.peers.iter().filter(|peer| peers.contains(peer)).flat_map(|peer| suite.sites.iter().map(|site| (*peer, *site))).collect();
+        let wanted = if suite.measure.needs_fresh_processes() { Vec::new() } else { wanted(suite, peers) };
         let running = self.contestants.iter().map(|contestant| (contestant.peer, contestant.site));
-        if running.eq(wanted.iter().copied()) && !suite.measure.needs_fresh_processes() {
+        if running.eq(wanted.iter().copied()) {
             return Ok(());
         }
         self.contestants.clear();
@@ -184,20 +183,26 @@ impl Fleet<'_> {
         Ok(())
     }
 
-    fn round(&mut self, suite: &Suite, round: u32, seconds: f64, results: &mut Results) {
-        if round == 0 && !suite.measure.needs_fresh_processes() {
+    fn round(&self, suite: &Suite, peers: &[Peer], round: u32, seconds: f64, results: &mut Results) {
+        if round == 0 {
             for contestant in &self.contestants {
                 // Connections and caches; what goes wrong here will again.
                 let _ = measure::slice(self.ground, contestant, suite.measure, seconds.min(0.3));
             }
         }
         let mut line = format!("  round {}/{}:", round + 1, rounds(suite, results.rounds));
+        let mut wanted = wanted(suite, peers);
         // Whoever follows whom should not always be the same.
-        let first = usize::try_from(round).unwrap_or_default() % self.contestants.len().max(1);
-        self.contestants.rotate_left(first);
-        for contestant in &self.contestants {
-            let (peer, site) = (contestant.peer.name(), contestant.site.name);
-            match measure::slice(self.ground, contestant, suite.measure, seconds) {
+        let first = usize::try_from(round).unwrap_or_default() % wanted.len().max(1);
+        wanted.rotate_left(first);
+        for (peer, site) in wanted {
+            let running = self.contestants.iter().find(|contestant| (contestant.peer, contestant.site) == (peer, site));
+            let measured = match running {
+                Some(contestant) => measure::slice(self.ground, contestant, suite.measure, seconds),
+                None => self.ground.start(peer, site).and_then(|fresh| measure::slice(self.ground, &fresh, suite.measure, seconds)),
+            };
+            let (peer, site) = (peer.name(), site.name);
+            match measured {
                 Ok(figures) => {
                     let key = figures.get(suite.measure.key()).copied().unwrap_or_default();
                     line.push_str(&format!(" {peer} {site}{}{key:.1}", if site.is_empty() { "" } else { " " }));
@@ -210,7 +215,12 @@ impl Fleet<'_> {
                 }
             }
         }
-        self.contestants.rotate_right(first);
         eprintln!("{line}  ({})", suite.measure.key());
     }
+}
+
+/// Returns who takes part in a suite. A proxy's sites follow each other, so that what disturbs the machine disturbs both.
+fn wanted(suite: &Suite, peers: &[Peer]) -> Vec<(Peer, Site)> {
+    let taking_part = suite.peers.iter().filter(|peer| peers.contains(peer));
+    taking_part.flat_map(|peer| suite.sites.iter().map(|site| (*peer, *site))).collect()
 }

@@ -82,9 +82,9 @@ pub fn soak(options: &SoakOptions) -> anyhow::Result<()> {
             manifests.next()?;
             if tick % LOOK_EVERY == 0 {
                 done.swaps.store(generation(&tidegate)? - first, Ordering::Relaxed);
-                looks.push((done.share(), tidegate.process.pss_kib()));
+                looks.push((done.share(), tidegate.process.pss_anonymous_kib()));
                 if tick % (LOOK_EVERY * 50) == 0 {
-                    eprintln!("{done:?}, {} KiB, {:.0} s", tidegate.process.pss_kib(), begun.elapsed().as_secs_f64());
+                    eprintln!("{done:?}, {} KiB, {:.0} s", tidegate.process.pss_anonymous_kib(), begun.elapsed().as_secs_f64());
                 }
             }
             std::thread::sleep(TICK);

@@ -9,7 +9,7 @@ use crate::suites::{SUITES, Suite};
 
 const METHOD: &str = "All proxies are up at once, each with one worker, on core 0; the generator and the backend share core 1. Slices go round-robin, \
 each round beginning with another, a proxy's sites one after the other; ratios are taken inside a round. A cell shows the median of the rounds and, in brackets, the \
-least and the greatest. Suites of memory start everybody anew for each round, six times at most. **CPU µs** is the time that the kernel counted for all of the proxy's threads (`/proc/PID/task/*/schedstat`), by \
+least and the greatest. For suites of memory each is started anew and alone, six times at most. **CPU µs** is the time that the kernel counted for all of the proxy's threads (`/proc/PID/task/*/schedstat`), by \
 request. Every reply is checked: each byte by our own generator (HTTP/1.1, WebSocket), counts and statuses by h2load (HTTP/2). The backend \
 polls instead of sleeping while requests come, so that waking it costs every proxy the same. All keep connections to the backend, add \
 X-Forwarded-For and X-Forwarded-Proto, and speak TLS 1.3 with ECDSA P-256 and X25519, without tickets except in `resume` (Tidegate hands \
