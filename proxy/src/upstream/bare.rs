@@ -62,7 +62,7 @@ impl Bare {
 
 impl Parks for Bare {
     fn condition(&self) -> Condition {
-        if self.exchange.borrow_mut().is_silent(&self.room) { Condition::Ready } else { Condition::Closed }
+        if self.exchange.borrow_mut().is_silent() { Condition::Ready } else { Condition::Closed }
     }
 
     fn idle(&self) -> &Idle {

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker, ready};
 use bytes::{Buf, Bytes, BytesMut};
 use http::{HeaderMap, Method, Response};
 use http_body::{Frame, SizeHint};
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 use tokio::task::coop::unconstrained;
 
 use super::framing::{Framing, Piece};
@@ -218,10 +218,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Exchange<S> {
         }
     }
 
-    /// Whether the other end has neither closed the stream nor said anything unasked, as far as is known without asking the system.
-    pub(super) fn is_silent(&mut self, room: &Room) -> bool {
+    /// Whether the other end has neither closed the stream nor said anything unasked, as far as is known without asking the system. What it
+    /// said is not kept: the stream serves no other exchange.
+    pub(super) fn is_silent(&mut self) -> bool {
+        let mut byte = [0];
+        let mut buffer = ReadBuf::new(&mut byte);
         // A task that has had its share is told that nothing is there to be read, whatever is.
-        let look = pin!(unconstrained(poll_fn(|cx| self.poll_fill(cx, room, Room::SIZE))));
+        let look = pin!(unconstrained(poll_fn(|cx| Pin::new(&mut self.stream).poll_read(cx, &mut buffer))));
         look.poll(&mut Context::from_waker(Waker::noop())).is_pending()
     }
 
