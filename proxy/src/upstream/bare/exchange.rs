@@ -234,7 +234,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Exchange<S> {
         let read = ready!(pin!(self.stream.read_buf(&mut *room)).poll(cx))?;
         if room.is_full() {
             self.reach = (self.reach * 2).min(Room::LARGEST);
-        } else if read < self.reach / 4 {
+        } else if read < reach / 4 {
             self.reach = (self.reach / 2).max(Room::SIZE);
         }
         let bytes = room.take();
