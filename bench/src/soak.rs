@@ -40,7 +40,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What memory may grow by: this share, or this much.
 const GROWTH: f64 = 0.10;
-const GROWTH_KIB: f64 = 3.0 * 1024.0;
+const GROWTH_KIB: f64 = 1.5 * 1024.0;
 
 /// What the soak is given.
 #[derive(Debug, Clone, clap::Args)]
