@@ -232,7 +232,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Exchange<S> {
     fn poll_fill(&mut self, cx: &mut Context<'_>, room: &Room, reach: usize) -> Poll<io::Result<usize>> {
         let mut room = room.borrow(reach);
         let read = ready!(pin!(self.stream.read_buf(&mut *room)).poll(cx))?;
-        if room.is_full() {
+        // The memory may be larger than what was asked for, or what is left of it smaller.
+        if read >= reach || room.is_full() {
             self.reach = (self.reach * 2).min(Room::LARGEST);
         } else if read < reach / 4 {
             self.reach = (self.reach / 2).max(Room::SIZE);
