@@ -108,4 +108,11 @@ mod tests {
         assert_eq!(results.spread("s", ("a", ""), "f"), Some(Spread { median: 1.5, min: 1.0, max: 2.0 }));
         assert_eq!(results.ratio("s", ("a", ""), ("c", ""), "f"), None);
     }
+
+    #[test]
+    fn the_readme_tells_the_last_run() {
+        let results = include_str!("../results/latest.md");
+        let table = results.split("\n\n").find(|block| block.starts_with("| suite | figure |")).unwrap_or("no table");
+        assert!(include_str!("../README.md").contains(table), "bench/README.md has not the table of results/latest.md:\n{table}");
+    }
 }
