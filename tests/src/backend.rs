@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use tidegate::cli::echo::{EchoOptions, EchoServer};
+use tokio::net::TcpSocket;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -58,6 +59,27 @@ impl Backend {
         drop(self.stop.take());
         (&mut self.task).await?
     }
+
+    /// Does the same, and goes on refusing connections: nobody else, such as another test's backend, is given the port meanwhile.
+    ///
+    /// # Errors
+    /// The backend had failed, or somebody was faster.
+    pub async fn drain_and_refuse(self) -> anyhow::Result<Refusing> {
+        let address = self.address;
+        self.drain().await?;
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        // Connections that were closed a moment ago are remembered for a while.
+        socket.set_reuseaddr(true)?;
+        socket.bind(address).with_context(|| format!("{address} after its backend"))?;
+        Ok(Refusing { _bound: socket })
+    }
+}
+
+/// An address that refuses connections for as long as this lives.
+#[derive(Debug)]
+pub struct Refusing {
+    /// Bound, and not listened on.
+    _bound: TcpSocket,
 }
 
 impl Drop for Backend {

@@ -44,7 +44,7 @@ async fn an_endpoint_that_refuses_connections_costs_no_request(site: &Site) -> a
     // It is gone, and its slice does not know yet.
     let gone = app.remove(1);
     let name = gone.name.clone();
-    gone.drain().await?;
+    let _refusing = gone.drain_and_refuse().await?;
     let counts = count(&tidegate, "http://app.test/", 60).await?;
     ensure!(counts.len() == 2 && !counts.contains_key(&name), "{counts:?}");
     for _ in 0..6 {
